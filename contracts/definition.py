@@ -1,0 +1,148 @@
+"""A saga definition: the contract all participants share. Pure data, immutable per version.
+
+`after` gives the order (a DAG), `input` says where each step's data comes from. Whatever is wrong
+with a definition is said when it is made, all of it at once.
+"""
+
+import hashlib
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import to_json
+
+from contracts.failure import InvalidContract
+from contracts.graph import Graph
+from contracts.references import Reference, Template, compile_template, condition_references
+from contracts.retries import ExponentialRetry, NoRetry, RetryPolicy
+from contracts.subjects import TOKEN
+
+Token = Annotated[str, StringConstraints(pattern=rf"^{TOKEN}$")]
+StepName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+ActionName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$", max_length=128)
+]
+Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
+
+COMPENSATION_RETRY = ExponentialRetry(max_attempts=12, delay_s=0.5, max_delay_s=60.0)
+
+
+class Step(BaseModel):
+    """One use of an action. Durations in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: StepName
+    action: ActionName
+    after: tuple[StepName, ...] = Field(
+        default=(), description="the steps it follows; none: follows the start"
+    )
+    when: str | None = Field(default=None, max_length=1024, description="CEL condition over input and steps")
+    input: dict[str, Any] = Field(default_factory=dict, description="input mapping with ${...} references")
+    retry: RetryPolicy = NoRetry()
+    compensation_retry: RetryPolicy = COMPENSATION_RETRY
+    timeout_s: float = Field(default=30.0, gt=0, le=86_400, description="of one attempt")
+    on_error: Literal["abort", "continue"] = "abort"
+    compensate: bool = Field(default=True, description="off: its effect stays when the saga is aborted")
+    pivot: bool = Field(default=False, description="once it has completed, the saga only goes forward")
+    description: str = ""
+
+    @cached_property
+    def template(self) -> Template:
+        return compile_template(self.input)
+
+    @cached_property
+    def references(self) -> tuple[Reference, ...]:
+        """Everything the step reads: for its input and for its condition."""
+        return self.template.references + (condition_references(self.when) if self.when else ())
+
+
+class SagaDefinition(BaseModel):
+    """The contract `name@version`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Token
+    version: Version = "1"
+    description: str = ""
+    input_type: str | None = Field(default=None, description="contract of the input: domain.Model")
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=100)
+    deadline_s: float | None = Field(default=None, gt=0, description="of the whole saga, from its start")
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def ref(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of the definition's canonical JSON: the same content has the same hash everywhere."""
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        return hashlib.sha256(to_json(_sorted(content))).hexdigest()
+
+    @cached_property
+    def by_name(self) -> dict[str, Step]:
+        return {step.name: step for step in self.steps}
+
+    @cached_property
+    def graph(self) -> Graph:
+        references = {step.name: step.references for step in self.steps}
+        return Graph({step.name: step.after for step in self.steps}, references)
+
+    @cached_property
+    def pivot(self) -> Step | None:
+        return next((step for step in self.steps if step.pivot), None)
+
+    def step(self, name: str) -> Step:
+        """The step of that name. Raises InvalidContract, naming those there are."""
+        if name not in self.by_name:
+            raise InvalidContract(f"{self.ref} has no step {name!r}: it has {', '.join(self.by_name)}")
+        return self.by_name[name]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = list(self._problems())
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _problems(self) -> list[str]:
+        names = [step.name for step in self.steps]
+        problems = [
+            f"/steps: two steps are named {name!r}"
+            for name in sorted({n for n in names if names.count(n) > 1})
+        ]
+        problems += [
+            f"/steps/{index}/after: no step {other!r}"
+            for index, step in enumerate(self.steps)
+            for other in step.after
+            if other not in names
+        ]
+        if sum(step.pivot for step in self.steps) > 1:
+            problems.append("/steps: only one step can be the pivot")
+        problems += self._template_problems()
+        if problems:
+            return problems
+        if cycle := self.graph.cycle:
+            return [f"/steps: steps wait for each other in a circle: {' -> '.join(cycle)}"]
+        return [
+            f"/steps/{index}/input: ${{{reference.text}}} refers to {reference.step!r}, which is not before {step.name!r}"
+            for index, step in enumerate(self.steps)
+            for reference in step.references
+            if reference.step is not None and reference.step not in self.graph.ancestors[step.name]
+        ]
+
+    def _template_problems(self) -> list[str]:
+        problems = []
+        for index, step in enumerate(self.steps):
+            try:
+                _ = step.references
+            except InvalidContract as error:
+                problems.append(f"/steps/{index}/input: {error}")
+        return problems
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list | tuple) else value

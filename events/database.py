@@ -1,0 +1,75 @@
+"""A service's own database: SQLite by default, any SQLAlchemy URL. One writer at a time, nothing lost.
+
+SQLite: WAL with `synchronous=FULL`, so that what a fact says is on disk before the fact is stated; every
+transaction begins IMMEDIATE, because a read that turns into a write fails at once instead of waiting.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Table, event, inspect
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+_BUSY_TIMEOUT_MS = 15_000
+
+
+def make_engine(url: str, *, synchronous: str = "FULL") -> AsyncEngine:
+    """An engine whose transactions are safe for several processes on one database."""
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_async_engine(url, pool_pre_ping=True)
+    # One connection a process: SQLite has one writer anyway, and waiting in the pool is fair and cheap.
+    engine = create_async_engine(
+        url, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0, pool_timeout=60
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            f"busy_timeout={_BUSY_TIMEOUT_MS}",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+class Database:
+    """An open database. `transaction` gives a session whose work is committed at the end of the block."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @property
+    def engine(self) -> AsyncEngine:
+        return self._engine
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """All or nothing: an exception rolls back everything done in the block."""
+        async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    async def create(self, tables: Iterable[Table]) -> bool:
+        """Create the tables that do not exist yet; whether there was any."""
+        async with self._engine.begin() as connection:
+            present = set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+            missing = [table for table in tables if table.name not in present]
+            for table in missing:
+                await connection.run_sync(table.create)
+        return bool(missing)
+
+    async def close(self) -> None:
+        await self._engine.dispose()

@@ -1,0 +1,170 @@
+"""The guard: one row per (saga, step) in the effect's own database; the first of effect, refusal, undo wins.
+
+    intent   an external effect may be under way           (only for effects outside the database)
+    effect   it happened; the output is kept, and given again to every later attempt
+    refusal  it was refused for good; a paused worker that wakes up later finds it and does nothing
+    undone   it was undone, or must never happen any more: the tombstone of an undo that found nothing
+
+The row commits in one transaction with the effect. So a delivery that comes again, a crash between effect
+and fact, or a zombie (a paused worker whose delivery went to another) finds what was decided and repeats
+nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import JSON, Column, DateTime, MetaData, String, Table, insert, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from contracts.failure import Failure, SagaError
+from events.clock import Clock
+from events.database import Database
+
+GUARD = Table(
+    "saga_guard",
+    MetaData(),
+    Column("saga_id", String(64), primary_key=True),
+    Column("step", String(64), primary_key=True),
+    Column("state", String(8), nullable=False),
+    Column("output", JSON),
+    Column("failure", JSON),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+
+
+class AlreadyUndone(SagaError):
+    """The step was undone before its effect could happen: do nothing, state nothing."""
+
+    code = "guard.already_undone"
+
+
+class AlreadyRefused(SagaError):
+    """The step was refused for good before: state that refusal again."""
+
+    code = "guard.already_refused"
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class EffectKey:
+    """Which effect: the same for every attempt, delivery and replica."""
+
+    saga_id: str
+    step: str
+
+
+type Output = dict[str, Any]
+type Effect = Callable[[AsyncSession], Awaitable[Output]]
+type Undo = Callable[[AsyncSession, Output | None], Awaitable[None]]
+
+
+class Inbox:
+    """The guard over one database."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def once(self, key: EffectKey, effect: Effect) -> Output:
+        """Do the effect and keep its output in one transaction; a second time only gives the output again.
+
+        Raises AlreadyUndone or AlreadyRefused if that came first.
+        """
+        async with self._database.transaction() as session:
+            row = await _row(session, key)
+            if row is not None:
+                return _decided(key, row)
+            output = await effect(session)
+            await self._insert(session, key, "effect", output=output)
+            return output
+
+    async def intend(self, key: EffectKey) -> Output | None:
+        """Before an effect outside the database: note it, or give the output if it is known already.
+
+        Raises AlreadyUndone or AlreadyRefused if that came first.
+        """
+        async with self._database.transaction() as session:
+            row = await _row(session, key)
+            if row is None:
+                await self._insert(session, key, "intent")
+                return None
+            return None if row.state == "intent" else _decided(key, row)
+
+    async def conclude(self, key: EffectKey, output: Output) -> None:
+        """After an effect outside the database. Raises AlreadyUndone if an undo came in between."""
+        async with self._database.transaction() as session:
+            row = await _row(session, key)
+            if row is not None and row.state != "intent":
+                _decided(key, row)
+                return
+            await self._set(session, key, "effect", output=output)
+
+    async def refuse(self, key: EffectKey, failure: Failure) -> Output | None:
+        """Note that the step is refused for good, unless its effect has happened: then give its output.
+
+        Raises AlreadyUndone if an undo came first.
+        """
+        async with self._database.transaction() as session:
+            row = await _row(session, key)
+            if row is None:
+                await self._insert(session, key, "refusal", failure=failure.model_dump(mode="json"))
+            elif row.state == "intent" and failure.effect == "none":
+                await self._set(session, key, "refusal", failure=failure.model_dump(mode="json"))
+            elif row.state == "undone":
+                raise AlreadyUndone(f"step {key.step} of saga {key.saga_id} was undone before")
+            elif row.state == "effect":
+                return dict(row.output)
+            return None
+
+    async def undo(self, key: EffectKey, undo: Undo) -> None:
+        """Undo the effect in one transaction with its tombstone; where there was no effect, only the tombstone."""
+        async with self._database.transaction() as session:
+            row = await _row(session, key)
+            if row is None:
+                await self._insert(session, key, "undone")
+                return
+            if row.state in ("effect", "intent"):
+                await undo(session, row.output)
+            if row.state != "undone":
+                await self._set(session, key, "undone", output=row.output)
+
+    async def undo_outside(self, key: EffectKey, undo: Callable[[Output | None], Awaitable[None]]) -> None:
+        """Undo an effect outside the database; the tombstone follows, so a crash in between undoes again."""
+        async with self._database.transaction() as session:
+            row = await _row(session, key)
+            if row is None:
+                await self._insert(session, key, "undone")
+                return
+        if row.state in ("effect", "intent"):
+            await undo(row.output)
+        async with self._database.transaction() as session:
+            await self._set(session, key, "undone", output=row.output)
+
+    async def _insert(self, session: AsyncSession, key: EffectKey, state: str, **values: Any) -> None:
+        row = {"saga_id": key.saga_id, "step": key.step, "state": state, "at": self._clock(), **values}
+        await session.execute(insert(GUARD).values(row))
+
+    async def _set(self, session: AsyncSession, key: EffectKey, state: str, **values: Any) -> None:
+        await session.execute(
+            update(GUARD)
+            .where(GUARD.c.saga_id == key.saga_id, GUARD.c.step == key.step)
+            .values(state=state, at=self._clock(), **values)
+        )
+
+
+async def _row(session: AsyncSession, key: EffectKey) -> Any:
+    # Locked, so that on a server with concurrent writers the first transaction decides and the others see it.
+    query = select(GUARD).where(GUARD.c.saga_id == key.saga_id, GUARD.c.step == key.step).with_for_update()
+    return (await session.execute(query)).one_or_none()
+
+
+def _decided(key: EffectKey, row: Any) -> Output:
+    if row.state == "undone":
+        raise AlreadyUndone(f"step {key.step} of saga {key.saga_id} was undone before")
+    if row.state == "refusal":
+        raise AlreadyRefused(Failure.model_validate(row.failure))
+    return dict(row.output)

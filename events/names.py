@@ -1,0 +1,52 @@
+"""Names that cross the border to NATS: streams, buckets, headers, error codes."""
+
+from dataclasses import dataclass
+
+MSG_ID = "Nats-Msg-Id"
+EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
+BATCH_ID = "Nats-Batch-Id"
+BATCH_SEQUENCE = "Nats-Batch-Sequence"
+BATCH_COMMIT = "Nats-Batch-Commit"
+
+WRONG_LAST_SEQUENCE = 10071
+BUSY_SUBJECT = 10164
+BATCH_DUPLICATE = 10201
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of one namespace's streams and buckets."""
+
+    namespace: str = ""
+
+    @property
+    def _prefix(self) -> str:
+        return f"SAGA-{self.namespace}" if self.namespace else "SAGA"
+
+    def facts(self, partition: int) -> str:
+        """The stream that holds a partition's facts."""
+        return f"{self._prefix}-FACTS-{partition}"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self._prefix}-DEAD-LETTERS"
+
+    @property
+    def dead_letter_root(self) -> str:
+        return f"{self.namespace}.dead" if self.namespace else "dead"
+
+    @property
+    def definitions(self) -> str:
+        """The KV bucket of saga definitions."""
+        return f"{self._prefix}-DEFINITIONS"
+
+    @property
+    def locks(self) -> str:
+        """The KV bucket of locks around changes of the topology."""
+        return f"{self._prefix}-LOCKS"
+
+    @staticmethod
+    def consumer(action: str) -> str:
+        """The durable consumer that all replicas offering an action share."""
+        return action.replace(".", "-")

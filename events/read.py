@@ -1,0 +1,200 @@
+"""Reading the stream back: the last facts of a saga in one request, a saga's whole story, or everything."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js import api
+from nats.js.errors import NotFoundError
+
+from contracts.facts import Fact, FactKey, Recorded
+from contracts.failure import SagaError
+from contracts.subjects import partition_of
+from events.bus import Bus
+
+_READ_ATTEMPTS = 4
+_RETRY_DELAY_S = 0.05
+
+
+class ReadFailed(SagaError):
+    """The server did not answer a read in time, or answered with an error."""
+
+    code = "bus.read_failed"
+    exit_code = 6
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMessage:
+    """One stored message. `stored_at` is the server's time, aware, in UTC."""
+
+    sequence: int
+    subject: str
+    payload: bytes
+    stored_at: datetime
+
+
+async def read_last(bus: Bus, saga_id: str, subjects: Sequence[str]) -> list[StreamMessage]:
+    """The last message of every subject that matches, from one consistent reading, in stream order.
+
+    Raises ReadFailed if the server does not answer.
+    """
+    stream = bus.names.facts(partition_of(saga_id, bus.settings.partitions))
+    messages = await _direct_get(bus, stream, {"multi_last": list(subjects)})
+    return sorted(messages, key=lambda message: message.sequence)
+
+
+async def read_facts(bus: Bus, saga_id: str, subjects: Sequence[str]) -> dict[FactKey, Recorded]:
+    """As `read_last`, decoded, by step and kind.
+
+    Raises InvalidContract if one of the messages is no fact.
+    """
+    found = {}
+    for message in await read_last(bus, saga_id, subjects):
+        fact = Fact.decode(message.payload)
+        found[fact.key] = Recorded(message.sequence, fact)
+    return found
+
+
+async def read_saga(bus: Bus, saga_id: str, saga: str | None = None) -> list[Recorded]:
+    """Every fact of one saga, in stream order. Undecodable messages raise InvalidContract."""
+    subject = bus.subjects.all_of(saga, saga_id) if saga else bus.subjects.all_of_id(saga_id)
+    last = await read_last(bus, saga_id, [subject])
+    if not last:
+        return []
+    partition = partition_of(saga_id, bus.settings.partitions)
+    story = await _filtered(bus, bus.names.facts(partition), subject, last[-1].sequence)
+    return [Recorded(message.sequence, Fact.decode(message.payload)) for message in story]
+
+
+async def _filtered(bus: Bus, stream: str, subject: str, until: int) -> list[StreamMessage]:
+    found: list[StreamMessage] = []
+    config = api.ConsumerConfig(
+        filter_subject=subject,
+        ack_policy=api.AckPolicy.NONE,
+        mem_storage=True,
+        inactive_threshold=30,
+        num_replicas=1,
+    )
+    subscription = await bus.jetstream.pull_subscribe(subject, stream=stream, config=config)
+    try:
+        while not found or found[-1].sequence < until:
+            found += [_delivered(message) for message in await subscription.fetch(256, timeout=2)]
+    except NatsTimeout as error:
+        raise ReadFailed(f"{stream}: the story of {subject} did not arrive in time") from error
+    finally:
+        await subscription.unsubscribe()
+    return found
+
+
+async def last_sequence(bus: Bus, partition: int) -> int:
+    """The sequence of the newest message in a partition; 0 if it is empty."""
+    return int((await bus.jetstream.stream_info(bus.names.facts(partition))).state.last_seq)
+
+
+async def follow(
+    bus: Bus, partition: int, after_sequence: int, *, max_batch: int = 500, max_wait_s: float = 0.05
+) -> AsyncIterator[list[StreamMessage]]:
+    """All messages of a partition after a sequence, for ever, in batches, in order and without gaps.
+
+    A batch comes when it is full or when nothing more is there within `max_wait_s` seconds. The position
+    is the caller's: after a crash or a lost connection it is resumed from the last batch that was given out.
+    """
+    stream = bus.names.facts(partition)
+    while True:
+        try:
+            subscription = await bus.jetstream.subscribe(
+                bus.subjects.partition(partition),
+                stream=stream,
+                ordered_consumer=True,
+                config=api.ConsumerConfig(
+                    deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after_sequence + 1
+                ),
+                pending_msgs_limit=-1,
+                pending_bytes_limit=-1,
+            )
+        except (NatsError, NotFoundError):
+            await asyncio.sleep(0.25)
+            continue
+        try:
+            while True:
+                first = await subscription.next_msg(timeout=None)
+                batch = [_delivered(first)]
+                deadline = asyncio.get_running_loop().time() + max_wait_s
+                while len(batch) < max_batch:
+                    left = deadline - asyncio.get_running_loop().time()
+                    if left <= 0:
+                        break
+                    try:
+                        batch.append(_delivered(await subscription.next_msg(timeout=left)))
+                    except NatsTimeout:
+                        break
+                if batch[0].sequence <= after_sequence:
+                    batch = [message for message in batch if message.sequence > after_sequence]
+                if batch:
+                    yield batch
+                    after_sequence = batch[-1].sequence
+        except NatsError:
+            await asyncio.sleep(0.25)
+        finally:
+            await _unsubscribe(subscription)
+
+
+async def _unsubscribe(subscription: Any) -> None:
+    try:
+        await subscription.unsubscribe()
+    except NatsError:
+        # The connection is gone, and with it the subscription.
+        return
+
+
+def _delivered(message: Msg) -> StreamMessage:
+    # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time ns>.<pending>, two more tokens in v2
+    tokens = message.reply.split(".")
+    shift = len(tokens) - 9 if len(tokens) > 9 else 0
+    return StreamMessage(
+        int(tokens[5 + shift]), message.subject, message.data, _from_ns(int(tokens[7 + shift]))
+    )
+
+
+def _from_ns(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+
+
+async def _direct_get(bus: Bus, stream: str, request: dict[str, Any]) -> list[StreamMessage]:
+    payload = json.dumps(request).encode()
+    for attempt in range(1, _READ_ATTEMPTS + 1):
+        try:
+            return await _direct_get_once(bus, stream, payload)
+        except (NatsError, TimeoutError) as error:
+            if attempt == _READ_ATTEMPTS:
+                raise ReadFailed(f"{stream}: no answer to a read: {error or type(error).__name__}") from error
+            await asyncio.sleep(_RETRY_DELAY_S * attempt)
+    raise AssertionError("unreachable")
+
+
+async def _direct_get_once(bus: Bus, stream: str, payload: bytes) -> list[StreamMessage]:
+    inbox = bus.client.new_inbox()
+    subscription = await bus.client.subscribe(inbox)
+    found: list[StreamMessage] = []
+    try:
+        await bus.client.publish(f"$JS.API.DIRECT.GET.{stream}", payload, reply=inbox)
+        while True:
+            message = await subscription.next_msg(timeout=bus.settings.publish_timeout_s)
+            headers = message.headers or {}
+            status = headers.get("Status")
+            if status in ("204", "404"):
+                return found
+            if status is not None:
+                raise ReadFailed(f"{stream}: {status} {headers.get('Description', '')}".strip())
+            stored_at = datetime.fromisoformat(headers["Nats-Time-Stamp"])
+            found.append(
+                StreamMessage(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data, stored_at)
+            )
+    finally:
+        await subscription.unsubscribe()

@@ -1,0 +1,181 @@
+"""The topology, declared as data and applied by one idempotent step that says what it changed.
+
+Services only bind. Streams of facts refuse deletes, purges and rollups: what was stated stays stated.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+from nats.js import api
+from nats.js.errors import KeyWrongLastSequenceError, NotFoundError
+from nats.js.kv import KeyValue
+
+from contracts.failure import Conflict
+from contracts.facts import MAX_FACT_BYTES
+from events.bus import Bus
+
+_DUPLICATE_WINDOW_S = 600
+_LOCK_TTL_S = 30
+_LOCK_POLL_S = 0.05
+# Room for headers beside the largest fact.
+_MAX_MESSAGE_BYTES = MAX_FACT_BYTES + 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that applying the topology did: `created` or `updated`, and what."""
+
+    verb: str
+    what: str
+
+
+async def declare(bus: Bus) -> list[Change]:
+    """Create or update all streams and buckets; the answer is empty if everything was as declared."""
+    wanted = [_facts(bus, partition) for partition in range(bus.settings.partitions)] + [_dead_letters(bus)]
+    changes = [change for config in wanted if (change := await _apply_stream(bus, config))]
+    for bucket in (_definitions(bus), _locks(bus)):
+        if await _create_bucket(bus, bucket):
+            changes.append(Change("created", f"bucket {bucket.bucket}"))
+    return changes
+
+
+def _facts(bus: Bus, partition: int) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=bus.names.facts(partition),
+        subjects=[bus.subjects.partition(partition)],
+        max_age=bus.settings.max_age_s,
+        max_msg_size=_MAX_MESSAGE_BYTES,
+        duplicate_window=_DUPLICATE_WINDOW_S,
+        num_replicas=bus.settings.replicas,
+        max_consumers=5000,
+        allow_direct=True,
+        allow_atomic=True,
+        deny_delete=True,
+        deny_purge=True,
+    )
+
+
+def _dead_letters(bus: Bus) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=bus.names.dead_letters,
+        subjects=[f"{bus.names.dead_letter_root}.>"],
+        max_age=bus.settings.max_age_s,
+        num_replicas=bus.settings.replicas,
+        duplicate_window=_DUPLICATE_WINDOW_S,
+        allow_direct=True,
+    )
+
+
+def _definitions(bus: Bus) -> api.KeyValueConfig:
+    return api.KeyValueConfig(
+        bucket=bus.names.definitions, history=1, replicas=bus.settings.replicas, direct=True
+    )
+
+
+def _locks(bus: Bus) -> api.KeyValueConfig:
+    return api.KeyValueConfig(
+        bucket=bus.names.locks, history=1, ttl=_LOCK_TTL_S, replicas=bus.settings.replicas, direct=True
+    )
+
+
+async def _apply_stream(bus: Bus, wanted: api.StreamConfig) -> Change | None:
+    try:
+        present = (await bus.jetstream.stream_info(wanted.name or "")).config
+    except NotFoundError:
+        await bus.jetstream.add_stream(wanted)
+        return Change("created", f"stream {wanted.name}")
+    if not _differs(wanted, present):
+        return None
+    await bus.jetstream.update_stream(wanted)
+    return Change("updated", f"stream {wanted.name}")
+
+
+async def _create_bucket(bus: Bus, config: api.KeyValueConfig) -> bool:
+    try:
+        await bus.jetstream.key_value(config.bucket)
+        return False
+    except NotFoundError:
+        await bus.jetstream.create_key_value(config)
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerSpec:
+    """The durable consumer of one action in one partition: what it listens to."""
+
+    action: str
+    partition: int
+    filters: frozenset[str]
+
+
+async def apply_consumers(bus: Bus, specs: Iterable[ConsumerSpec]) -> list[Change]:
+    """Create the consumers, or widen the filters of those there are. Call it under `topology_lock`.
+
+    A filter is never taken away here: sagas in flight may still need it.
+    """
+    changes = []
+    for spec in specs:
+        stream, name = bus.names.facts(spec.partition), bus.names.consumer(spec.action)
+        try:
+            present = (await bus.jetstream.consumer_info(stream, name)).config
+        except NotFoundError:
+            await bus.jetstream.add_consumer(stream, _consumer(bus, name, spec.filters))
+            changes.append(Change("created", f"consumer {name} on {stream}"))
+            continue
+        heard = frozenset(
+            present.filter_subjects or ([present.filter_subject] if present.filter_subject else [])
+        )
+        wanted = _consumer(bus, name, heard | spec.filters)
+        if spec.filters - heard or _differs(wanted, present, but=("filter_subjects", "filter_subject")):
+            await bus.jetstream.add_consumer(stream, wanted)
+            changes.append(Change("updated", f"consumer {name} on {stream}"))
+    return changes
+
+
+def _consumer(bus: Bus, name: str, filters: frozenset[str]) -> api.ConsumerConfig:
+    return api.ConsumerConfig(
+        name=name,
+        durable_name=name,
+        filter_subjects=sorted(filters),
+        ack_policy=api.AckPolicy.EXPLICIT,
+        ack_wait=bus.settings.ack_wait_s,
+        # A retry is a delivery: the policy of the step counts attempts, not the server.
+        max_deliver=-1,
+        max_ack_pending=20_000,
+        max_waiting=512,
+    )
+
+
+def _differs(wanted: Any, present: Any, but: tuple[str, ...] = ()) -> bool:
+    return any(
+        (value := getattr(wanted, field.name)) is not None
+        and field.name not in but
+        and value != getattr(present, field.name)
+        for field in fields(wanted)
+    )
+
+
+@asynccontextmanager
+async def topology_lock(bus: Bus) -> AsyncIterator[None]:
+    """One changer of the topology at a time. The lock of a changer that died is free after 30 s.
+
+    Raises Conflict if it is not free within twice that time.
+    """
+    bucket = await bus.jetstream.key_value(bus.names.locks)
+    revision = await _acquire(bucket)
+    try:
+        yield
+    finally:
+        await bucket.delete("topology", last=revision)
+
+
+async def _acquire(bucket: KeyValue) -> int:
+    for _ in range(int(2 * _LOCK_TTL_S / _LOCK_POLL_S)):
+        try:
+            return await bucket.create("topology", b"held")
+        except KeyWrongLastSequenceError:
+            await asyncio.sleep(_LOCK_POLL_S)
+    raise Conflict(f"another process has held the topology lock for {2 * _LOCK_TTL_S} s")

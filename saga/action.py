@@ -1,0 +1,201 @@
+"""Actions: what a service can do. An async function with a typed input and output, and perhaps its undo.
+
+    @action("payments.lock_exchange_rate", database=DATABASE)
+    async def lock_exchange_rate(ctx: ActionContext, command: LockExchangeRate) -> RateLocked: ...
+
+    @lock_exchange_rate.compensation
+    async def release(ctx: ActionContext, command: LockExchangeRate, output: RateLocked | None) -> None: ...
+
+With a `database` the handler runs inside the guard's transaction (`ctx.session`): its effect happens once,
+whatever is delivered twice. With `external=True` the effect is outside the database, so no transaction is
+held during the call; the outside world must honour `ctx.key`.
+
+A handler says no with `Refused` (had no effect, will not change) or `Unavailable` (had no effect, may work
+later). Every other exception counts as `step.unexpected` with an unknown effect.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, cast, get_type_hints
+
+import structlog
+from pydantic import BaseModel
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from contracts.actions import ActionContract
+from contracts.failure import Failure, InvalidContract, SagaError
+from events.clock import Clock
+from events.database import Database
+from saga.breaker import Breaker, Breakers
+
+type Environment = Mapping[str, str]
+type ResourceFactory = Callable[[Environment], AbstractAsyncContextManager[Any]]
+type Seed = Callable[[AsyncSession], Awaitable[None]]
+
+
+class Refused(SagaError):
+    """A business refusal: there was no effect, and trying again would not help.
+
+    It is tried again all the same if its code is among the step's `retryable_errors`.
+    """
+
+    code = "action.refused"
+
+    def __init__(self, code: str, message: str, *, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.failure = Failure(
+            code=code, message=message, retryable=False, effect="none", details=details or {}
+        )
+
+
+class Unavailable(SagaError):
+    """Something the action needs does not work now; there was certainly no effect. Tried again by policy."""
+
+    code = "action.unavailable"
+
+    def __init__(self, code: str, message: str, *, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.failure = Failure(
+            code=code, message=message, retryable=True, effect="none", details=details or {}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StepDatabase:
+    """The declaration of a service's own database: its name, its tables, and what it starts with."""
+
+    name: str
+    tables: tuple[type[SQLModel], ...] = ()
+    seed: Seed | None = None
+
+
+@dataclass(kw_only=True)
+class ActionContext:
+    """What a handler gets beside its input.
+
+    `key` is the same for every attempt of this step of this saga. `attempt` counts from 1.
+    `deadline` is when this attempt is cancelled.
+    """
+
+    saga_id: str
+    step: str
+    action: str
+    definition: str
+    attempt: int
+    deadline: datetime | None
+    clock: Clock
+    breakers: Breakers
+    correlation_id: str = ""
+    traceparent: str = ""
+    session: AsyncSession | None = None
+    database: Database | None = None
+    resource: Any = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.saga_id}.{self.step}"
+
+    def now(self) -> datetime:
+        return self.clock()
+
+    def breaker(self, name: str) -> Breaker:
+        """The circuit breaker of that name: `async with ctx.breaker("operator.mpesa"): ...`"""
+        return self.breakers.get(name)
+
+    @cached_property
+    def log(self) -> Any:
+        return structlog.get_logger(self.action).bind(
+            saga_id=self.saga_id, step=self.step, attempt=self.attempt, definition=self.definition
+        )
+
+
+type Handler = Callable[[ActionContext, Any], Awaitable[Any]]
+type Undo = Callable[[ActionContext, Any, Any], Awaitable[None]]
+
+
+class Action:
+    """A registered action. Calling it calls the handler, so that it can be tested like a function."""
+
+    def __init__(
+        self, name: str, handler: Handler, *, database: StepDatabase | None, external: bool,
+        resource: ResourceFactory | None,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.handler = handler
+        self.database = database
+        self.external = external
+        self.resource = resource
+        self.undo: Undo | None = None
+        self.input, self.output = _types(name, handler)
+        self.__doc__ = handler.__doc__
+        self.__name__ = getattr(handler, "__name__", name)
+
+    async def __call__(self, ctx: ActionContext, command: BaseModel) -> Any:
+        return await self.handler(ctx, command)
+
+    def compensation(self, undo: Undo) -> Undo:
+        """Register the undo. It may be called for a step of which it is not known whether it had an effect."""
+        self.undo = undo
+        return undo
+
+    @property
+    def compensable(self) -> bool:
+        return self.undo is not None
+
+    @property
+    def contract(self) -> ActionContract:
+        return ActionContract(
+            name=self.name,
+            input=self.input,
+            output=self.output,
+            compensable=self.compensable,
+            description=inspect.getdoc(self.handler) or "",
+        )
+
+    @asynccontextmanager
+    async def open_resource(self, environment: Environment) -> AsyncIterator[Any]:
+        """The action's resource for the life of a participant; None if it needs none."""
+        if self.resource is None:
+            yield None
+            return
+        async with self.resource(environment) as resource:
+            yield resource
+
+
+def action(
+    name: str,
+    *,
+    database: StepDatabase | None = None,
+    external: bool = False,
+    resource: ResourceFactory | None = None,
+) -> Callable[[Handler], Action]:
+    """Make an async function an action. Raises InvalidContract if its types are not pydantic models."""
+
+    def register(handler: Handler) -> Action:
+        return Action(name, handler, database=database, external=external, resource=resource)
+
+    return register
+
+
+def _types(name: str, handler: Handler) -> tuple[type[BaseModel], type[BaseModel]]:
+    hints = get_type_hints(handler)
+    returned = hints.pop("return", None)
+    given = list(hints.values())
+    if len(given) != 2 or not _is_model(given[1]) or not _is_model(returned):
+        raise InvalidContract(
+            f"action {name}: expected `async def handler(ctx: ActionContext, command: Input) -> Output` "
+            "with pydantic models as Input and Output"
+        )
+    return cast(type[BaseModel], given[1]), cast(type[BaseModel], returned)
+
+
+def _is_model(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, BaseModel)
+
+
+__all__ = ["Action", "ActionContext", "Refused", "StepDatabase", "Unavailable", "action"]

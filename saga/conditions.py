@@ -1,0 +1,45 @@
+"""Conditions of steps: CEL over `input` and `steps`. No user code, bounded by the engine, compiled once.
+
+CEL does not mix integers and decimals in arithmetic (write `double(x) * 1.5`); comparing them works.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from cel_expr_python import cel
+
+from contracts.failure import InvalidContract
+from contracts.references import Scope
+
+type Condition = Callable[[Scope], bool]
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    anything = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    return cel.NewEnv(variables={"input": anything, "steps": anything})
+
+
+@lru_cache(maxsize=4096)
+def compile_condition(expression: str) -> Condition:
+    """The compiled condition. Raises InvalidContract with the engine's reason if it is no CEL."""
+    try:
+        program = _environment().compile(expression)
+    except Exception as error:
+        raise InvalidContract(f"condition {expression!r}: {error}") from error
+
+    def holds(scope: Scope) -> bool:
+        result = program.eval(data={"input": scope["input"], "steps": scope["steps"]})
+        if result.type() != cel.Type.BOOL:
+            raise InvalidContract(
+                f"condition {expression!r} must give true or false, not {result.value()!r:.200}"
+            )
+        return bool(result.value())
+
+    return holds
+
+
+def holds(expression: str, scope: Scope) -> bool:
+    """Whether the condition holds. Raises InvalidContract if it gives an error or no boolean, never False."""
+    return compile_condition(expression)(scope)

@@ -1,0 +1,168 @@
+"""One attempt to do or to undo a step: under its timeout, behind the guard, its end classified.
+
+The end of an attempt is a value: `Done`, `Failed`, `Deferred` (an open breaker: no attempt was spent) or
+`Gone` (the step was undone before: nothing to state).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from contracts.facts import explain
+from contracts.failure import CODE_OUTPUT_INVALID, CODE_TIMEOUT, CODE_UNEXPECTED, Failure
+from events.inbox import AlreadyRefused, AlreadyUndone, EffectKey, Inbox, Output
+from saga.action import Action, ActionContext, Refused, Unavailable
+from saga.breaker import BreakerOpen
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It worked. `output` is JSON data (None for an undo)."""
+
+    output: Output | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not tried: again after `delay_s` seconds."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The guard holds a tombstone: the step was undone before its effect."""
+
+
+type Attempt = Done | Failed | Deferred | Gone
+
+
+def counts_against(error: BaseException) -> bool:
+    """Whether an exception speaks against the other side of a breaker: a refusal is an answer."""
+    return not isinstance(error, Refused | BreakerOpen)
+
+
+async def attempt_to_do(
+    action: Action, ctx: ActionContext, command: BaseModel, inbox: Inbox | None, timeout_s: float
+) -> Attempt:
+    """Run the handler once."""
+    key = EffectKey(ctx.saga_id, ctx.step)
+
+    async def run() -> Output:
+        if inbox is None:
+            return _dump(action, await action.handler(ctx, command))
+        if not action.external:
+            return await inbox.once(key, lambda session: _in_session(action, ctx, command, session))
+        if (known := await inbox.intend(key)) is not None:
+            return known
+        output = _dump(action, await action.handler(ctx, command))
+        await inbox.conclude(key, output)
+        return output
+
+    return await _end(run, ctx, timeout_s, rolled_back=inbox is not None and not action.external)
+
+
+async def attempt_to_undo(
+    action: Action, ctx: ActionContext, command: BaseModel, output: Output | None, inbox: Inbox | None,
+    timeout_s: float,
+) -> Attempt:  # fmt: skip
+    """Run the compensation once. The guard's own record of the output wins over the fact's."""
+    undo = action.undo
+    if undo is None:
+        raise AssertionError(f"{action.name} has no compensation but a step of it stated `started`")
+    key = EffectKey(ctx.saga_id, ctx.step)
+
+    async def run() -> None:
+        if inbox is None:
+            await undo(ctx, command, _load(action, output))
+        elif action.external:
+            await inbox.undo_outside(key, lambda known: undo(ctx, command, _load(action, known or output)))
+        else:
+
+            async def in_session(session: Any, known: Output | None) -> None:
+                await undo(replace(ctx, session=session), command, _load(action, known or output))
+
+            await inbox.undo(key, in_session)
+
+    return await _end(run, ctx, timeout_s, rolled_back=False)
+
+
+async def _in_session(action: Action, ctx: ActionContext, command: BaseModel, session: Any) -> Output:
+    return _dump(action, await action.handler(replace(ctx, session=session), command))
+
+
+async def _end(
+    run: Callable[[], Awaitable[Output | None]], ctx: ActionContext, timeout_s: float, *, rolled_back: bool
+) -> Attempt:
+    try:
+        async with asyncio.timeout(timeout_s) as limit:
+            return Done(await run())
+    except AlreadyUndone:
+        return Gone()
+    except AlreadyRefused as error:
+        return Failed(error.failure.model_copy(update={"retryable": False}))
+    except (Refused, Unavailable) as error:
+        return Failed(error.failure)
+    except BreakerOpen as error:
+        return Deferred(error.retry_after_s)
+    except TimeoutError as error:
+        if limit.expired():
+            failure = Failure(
+                code=CODE_TIMEOUT,
+                message=f"no answer within {timeout_s} s",
+                retryable=True,
+                effect=_effect(rolled_back),
+            )
+            return Failed(failure)
+        return Failed(_unexpected(error, ctx, rolled_back))
+    except _InvalidOutput as error:
+        return Failed(Failure(code=CODE_OUTPUT_INVALID, message=str(error), effect=_effect(rolled_back)))
+    except Exception as error:
+        return Failed(_unexpected(error, ctx, rolled_back))
+
+
+def _unexpected(error: Exception, ctx: ActionContext, rolled_back: bool) -> Failure:
+    ctx.log.exception("action.unexpected_error")
+    return Failure(
+        code=CODE_UNEXPECTED,
+        message=f"{type(error).__name__}: {error}"[:4096],
+        retryable=True,
+        effect=_effect(rolled_back),
+    )
+
+
+def _effect(rolled_back: bool) -> Any:
+    # What ran inside a transaction that did not commit has not happened.
+    return "none" if rolled_back else "unknown"
+
+
+class _InvalidOutput(Exception):
+    """The handler returned something else than it promised."""
+
+
+def _dump(action: Action, output: Any) -> Output:
+    if not isinstance(output, action.output):
+        raise _InvalidOutput(
+            f"{action.name} must return {action.output.__name__}, not {type(output).__name__}"
+        )
+    return output.model_dump(mode="json")
+
+
+def _load(action: Action, output: Output | None) -> BaseModel | None:
+    if output is None:
+        return None
+    try:
+        return action.output.model_validate(output)
+    except ValidationError as error:
+        raise _InvalidOutput(f"{action.name}: recorded output: {explain(error)}") from error

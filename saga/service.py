@@ -1,0 +1,131 @@
+"""A service: one or more actions as a FastStream application, or several of them in one process.
+
+`service_app(action)` is what `faststream run services.payments.steps.validate_payment:app` starts.
+`serve` runs the same participants inside a process that already has a bus.
+"""
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from events.application import FastStreamApp, make_app
+from events.bus import Bus
+from events.clock import Chance, Clock, chance, utc_now
+from events.database import Database, make_engine
+from events.definitions import Definitions
+from events.inbox import GUARD
+from events.settings import BusSettings
+from events.streams import apply_consumers, declare, topology_lock
+from saga.action import Action, Environment
+from saga.breaker import BreakerConfig, Breakers
+from saga.execution import counts_against
+from saga.participant import Participant
+from saga.topology import consumers_for
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of a service. Durations in seconds.
+
+    `database_url` may hold `{name}`, which becomes the name of the step's database; without it every
+    service has its own SQLite file below `data`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SAGA_", frozen=True)
+
+    data: Path = Path(".saga")
+    database_url: str = ""
+    grace_s: float = Field(default=10.0, ge=0)
+    breaker_failure_threshold: int = Field(default=5, ge=1)
+    breaker_reset_timeout_s: float = Field(default=5.0, gt=0)
+
+    def url_of(self, database: str) -> str:
+        if self.database_url:
+            return self.database_url.replace("{name}", database)
+        return f"sqlite+aiosqlite:///{self.data / f'{database}.db'}"
+
+
+class Databases:
+    """The open databases of one process, by name; steps that share a declaration share the database."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._open: dict[str, Database] = {}
+
+    async def open(self, action: Action) -> Database | None:
+        """The action's database with its tables and the guard's, seeded if it was empty."""
+        declared = action.database
+        if declared is None:
+            return None
+        if declared.name not in self._open:
+            self._settings.data.mkdir(parents=True, exist_ok=True)
+            database = Database(make_engine(self._settings.url_of(declared.name)))
+            self._open[declared.name] = database
+            fresh = await database.create([GUARD, *(table.__table__ for table in declared.tables)])  # type: ignore[attr-defined]
+            if declared.seed is not None and fresh:
+                async with database.transaction() as session:
+                    await declared.seed(session)
+        return self._open[declared.name]
+
+    async def close(self) -> None:
+        for database in self._open.values():
+            await database.close()
+
+
+@asynccontextmanager
+async def serve(
+    actions: Sequence[Action],
+    bus: Bus,
+    definitions: Definitions,
+    settings: ServiceSettings,
+    *,
+    environment: Environment | None = None,
+    clock: Clock = utc_now,
+    chance: Chance = chance,
+) -> AsyncIterator[list[Participant]]:
+    """The participants of these actions, taking deliveries until the block ends."""
+    mine = {action.name for action in actions}
+    async with topology_lock(bus):
+        specs = [spec for spec in consumers_for(bus, definitions.all()) if spec.action in mine]
+        await apply_consumers(bus, specs)
+    breakers = Breakers(
+        BreakerConfig(
+            failure_threshold=settings.breaker_failure_threshold,
+            reset_timeout_s=settings.breaker_reset_timeout_s,
+        ),
+        fails=counts_against,
+    )
+    databases = Databases(settings)
+    participants: list[Participant] = []
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(databases.close)
+        for action in actions:
+            participant = Participant(
+                action,
+                bus,
+                definitions,
+                breakers=breakers,
+                environment=os.environ if environment is None else environment,
+                open_database=databases.open,
+                clock=clock,
+                chance=chance,
+            )
+            participants.append(await participant.start())
+            stack.push_async_callback(participant.stop, settings.grace_s)
+        yield participants
+
+
+def service_app(*actions: Action) -> FastStreamApp:
+    """A FastStream application that offers these actions; settings come from the environment."""
+
+    @asynccontextmanager
+    async def running(bus: Bus) -> AsyncIterator[None]:
+        await declare(bus)
+        async with Definitions.open(bus) as definitions, serve(actions, bus, definitions, ServiceSettings()):
+            yield
+
+    title = ", ".join(action.name for action in actions)
+    return make_app([action.contract for action in actions], BusSettings(), title, running)

@@ -1,0 +1,184 @@
+"""What state a saga is in: `fold` over its facts, one fact at a time by `advance`.
+
+Idempotent and order-true: a fact that comes twice changes nothing, and the state after fact n is the
+same whether it was folded at once or fact by fact. The saga log's rows are written from this and from
+nothing else.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from functools import reduce
+from typing import Any
+
+from contracts.definition import SagaDefinition
+from contracts.facts import FactKind, Recorded
+from contracts.subjects import SAGA_STEP
+
+
+class SagaStatus(StrEnum):
+    RUNNING = "running"
+    COMPENSATING = "compensating"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    COMPENSATED = "compensated"
+    FAILED = "failed"
+
+
+ENDED = frozenset({SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED})
+
+
+class StepStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    COMPENSATING = "compensating"
+    COMPENSATED = "compensated"
+    STOOD_DOWN = "stood_down"
+    COMPENSATION_FAILED = "compensation_failed"
+
+
+CLOSED_STATUSES = frozenset({StepStatus.COMPENSATED, StepStatus.STOOD_DOWN})
+_DONE = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepState:
+    """One step of one saga. `opened`: it has stated `started`, so an abort must close it."""
+
+    status: StepStatus = StepStatus.PENDING
+    opened: bool = False
+    attempt: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    closed_at: datetime | None = None
+    duration_ms: float | None = None
+    failure: dict[str, Any] | None = None
+    sequence: int = 0
+
+    @property
+    def open(self) -> bool:
+        return self.opened and self.status not in CLOSED_STATUSES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaState:
+    """One saga. `sequence` is the last fact's; `abort` is the data of `_saga.aborted`."""
+
+    status: SagaStatus = SagaStatus.RUNNING
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    ended_sequence: int | None = None
+    abort: dict[str, Any] | None = None
+    sequence: int = 0
+    steps: dict[str, StepState] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
+def initial(definition: SagaDefinition) -> SagaState:
+    """A saga of which nothing has been heard yet."""
+    return SagaState(steps={step.name: StepState() for step in definition.steps})
+
+
+def fold(definition: SagaDefinition, facts: Iterable[Recorded]) -> SagaState:
+    """The state after these facts, given in stream order."""
+    return reduce(lambda state, recorded: advance(definition, state, recorded), facts, initial(definition))
+
+
+def advance(definition: SagaDefinition, state: SagaState, recorded: Recorded) -> SagaState:
+    """The state after one more fact. A fact that is not newer than the state changes nothing."""
+    if recorded.sequence <= state.sequence:
+        return state
+    fact = recorded.fact
+    step, kind = fact.key
+    if step == SAGA_STEP:
+        changed = _advance_saga(state, kind, recorded)
+    elif step in state.steps:
+        after = _advance_step(state.steps[step], kind, recorded)
+        changed = replace(state, steps={**state.steps, step: after}, sequence=recorded.sequence)
+    else:
+        return replace(state, sequence=recorded.sequence)
+    if state.ended:
+        return replace(changed, status=state.status)
+    status = status_of(definition, changed)
+    if status in ENDED:
+        return replace(changed, status=status, ended_at=fact.time, ended_sequence=recorded.sequence)
+    return replace(changed, status=status)
+
+
+def _advance_saga(state: SagaState, kind: str, recorded: Recorded) -> SagaState:
+    fact = recorded.fact
+    if kind == FactKind.STARTED and state.started_at is None:
+        return replace(state, started_at=fact.time, sequence=recorded.sequence)
+    if kind == FactKind.ABORTED and state.abort is None:
+        return replace(state, abort=fact.data, sequence=recorded.sequence)
+    return replace(state, sequence=recorded.sequence)
+
+
+def _advance_step(step: StepState, kind: str, recorded: Recorded) -> StepState:
+    fact, data = recorded.fact, recorded.fact.data
+    attempt = data.get("attempt", step.attempt)
+    match kind:
+        case FactKind.STARTED if not step.opened:
+            return replace(
+                step, status=StepStatus.RUNNING, opened=True, attempt=attempt, started_at=fact.time,
+                sequence=recorded.sequence,
+            )  # fmt: skip
+        case FactKind.COMPLETED | FactKind.SKIPPED | FactKind.FAILED if step.ended_at is None:
+            return replace(
+                step, status=StepStatus(kind), attempt=attempt, ended_at=fact.time,
+                started_at=step.started_at, duration_ms=data.get("duration_ms"),
+                failure=data.get("failure"), sequence=recorded.sequence,
+            )  # fmt: skip
+        case FactKind.ATTEMPT_FAILED:
+            status = StepStatus.COMPENSATING if data.get("compensation") else StepStatus.RETRYING
+            return replace(
+                step, status=status, attempt=attempt, failure=data.get("failure"), sequence=recorded.sequence
+            )
+        case FactKind.COMPENSATED | FactKind.STOOD_DOWN if step.status not in CLOSED_STATUSES:
+            return replace(step, status=StepStatus(kind), closed_at=fact.time, sequence=recorded.sequence)
+        case FactKind.COMPENSATION_FAILED:
+            return replace(
+                step, status=StepStatus.COMPENSATION_FAILED, failure=data.get("failure"),
+                sequence=recorded.sequence,
+            )  # fmt: skip
+        case _:
+            return step
+
+
+def status_of(definition: SagaDefinition, state: SagaState) -> SagaStatus:
+    """The saga's status, derived from its abort and its steps."""
+    if state.abort is not None:
+        return _status_of_aborted(state)
+    passed = {name for name, step in state.steps.items() if _passed(definition, name, step)}
+    if len(passed) == len(state.steps):
+        return SagaStatus.COMPLETED
+    stuck = {name for name, step in state.steps.items() if step.status == StepStatus.FAILED} - passed
+    pivot = definition.pivot
+    if not stuck or pivot is None or state.steps[pivot.name].status != StepStatus.COMPLETED:
+        # Before the pivot a failure for good is stored together with the abort that follows it.
+        return SagaStatus.RUNNING
+    blocked = stuck.union(*(definition.graph.descendants[name] for name in stuck))
+    return SagaStatus.FAILED if passed | blocked == state.steps.keys() else SagaStatus.RUNNING
+
+
+def _status_of_aborted(state: SagaState) -> SagaStatus:
+    still_open = [step for step in state.steps.values() if step.open]
+    if not still_open:
+        return SagaStatus.COMPENSATED
+    if any(step.status == StepStatus.COMPENSATION_FAILED for step in still_open):
+        return SagaStatus.WAITING
+    return SagaStatus.COMPENSATING
+
+
+def _passed(definition: SagaDefinition, name: str, step: StepState) -> bool:
+    if step.status == StepStatus.FAILED:
+        return definition.by_name[name].on_error == "continue"
+    return step.status in _DONE
