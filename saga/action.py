@@ -6,7 +6,7 @@
     @lock_exchange_rate.compensation
     async def release(ctx: ActionContext, command: LockExchangeRate, output: RateLocked | None) -> None: ...
 
-With a `database` the handler runs inside the guard's transaction (`ctx.session`): its effect happens once,
+With a `database` the handler runs inside the guard's transaction (`ctx.db`): its effect happens once,
 whatever is delivered twice. With `external=True` the effect is outside the database, so no transaction is
 held during the call; the outside world must honour `ctx.key`.
 
@@ -102,6 +102,15 @@ class ActionContext:
 
     def now(self) -> datetime:
         return self.clock()
+
+    @property
+    def db(self) -> AsyncSession:
+        """The guard's open transaction. Raises InvalidContract if the action has none."""
+        if self.session is None:
+            raise InvalidContract(
+                f"{self.action} has no transaction: declare database=..., and not external=True"
+            )
+        return self.session
 
     def breaker(self, name: str) -> Breaker:
         """The circuit breaker of that name: `async with ctx.breaker("operator.mpesa"): ...`"""

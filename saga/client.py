@@ -80,9 +80,7 @@ class SagaClient:
         data = validated_input(found, input)
         saga_id = _saga_id(found, options)
         subject = self._bus.subjects.checked_fact(found.name, *STARTED_KEY, saga_id)
-        started = SagaStarted(
-            input=data, definition_hash=found.content_hash, labels=dict(options.labels)
-        )
+        started = SagaStarted(input=data, definition_hash=found.content_hash, labels=dict(options.labels))
         fact = state_fact(
             about=None,
             definition=found.ref,
@@ -172,7 +170,9 @@ class SagaClient:
         # Whatever the definition: one id starts one saga.
         return self._bus.subjects.all_of_id(saga_id).replace("*.*.*", f"*.{SAGA_STEP}.{FactKind.STARTED}")
 
-    async def _started_before(self, definition: SagaDefinition, saga_id: str, data: dict[str, Any]) -> StartedSaga:
+    async def _started_before(
+        self, definition: SagaDefinition, saga_id: str, data: dict[str, Any]
+    ) -> StartedSaga:
         facts = await read_saga(self._bus, saga_id)
         started = next(recorded for recorded in facts if recorded.fact.key == STARTED_KEY)
         if started.fact.definition != definition.ref or started.fact.data.get("input") != data:

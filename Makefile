@@ -1,0 +1,47 @@
+# `make demo` and `make test` need git, make and Python only; all else is set up in .venv.
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := contracts events saga services tests benchmarks
+WORKERS ?= 2
+
+.PHONY: help demo test check bench format schemas lock clean
+
+help:
+	@echo "make demo      play the sample payments through everything"
+	@echo "make test      run the tests"
+	@echo "make check     format, lint, types, imports"
+	@echo "make bench     measure against a hand-written chain"
+	@echo "make format    format the code;  make schemas    export the contracts;  make lock    renew the lock"
+
+$(STAMP): requirements.lock pyproject.toml
+	@tools/setup.sh $(VENV)
+
+demo: $(STAMP)
+	@$(BIN)/saga demo payments
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -n $(WORKERS)
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check $(PACKAGES)
+	@$(BIN)/ruff check $(PACKAGES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(STAMP)
+	@$(BIN)/python -m benchmarks
+
+format: $(STAMP)
+	@$(BIN)/ruff format $(PACKAGES)
+	@$(BIN)/ruff check --fix $(PACKAGES)
+
+schemas: $(STAMP)
+	@$(BIN)/saga schemas export
+
+lock:
+	uv pip compile pyproject.toml --extra embedded --extra postgres --group dev --python-version 3.12 \
+		--universal --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .saga .mypy_cache .ruff_cache .pytest_cache .hypothesis

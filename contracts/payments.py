@@ -1,0 +1,212 @@
+"""Cross-border payments to mobile money: what each of the nine steps is told and what it states."""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from contracts.actions import ActionContract
+from contracts.money import Amount, CurrencyCode, Money
+
+CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+Phone = Annotated[str, StringConstraints(min_length=4, max_length=24)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=140)]
+
+
+class Operator(StrEnum):
+    """Mobile-money operators."""
+
+    MPESA = "mpesa"
+    MTN_MOMO = "mtn_momo"
+    AIRTEL_MONEY = "airtel_money"
+    ORANGE_MONEY = "orange_money"
+
+
+Priority = Literal["cost", "speed", "reliability"]
+Screening = Literal["reduced", "standard", "enhanced"]
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Sender(_Contract):
+    """Who pays. `kyc_tier` 0 (unverified) to 3 (fully verified)."""
+
+    name: Name
+    phone: Phone
+    country: CountryCode
+    account: str = Field(min_length=1, max_length=64)
+    kyc_tier: int = Field(ge=0, le=3)
+
+
+class Recipient(_Contract):
+    """Who is paid, into the wallet of that phone number."""
+
+    name: Name
+    phone: Phone
+    country: CountryCode
+    operator: Operator
+
+
+class PaymentRequest(_Contract):
+    """The input of every payment saga. `amount` is what the sender pays, fee included."""
+
+    reference: str = Field(min_length=1, max_length=64, description="the payer's own reference")
+    amount: Money
+    destination_currency: CurrencyCode
+    sender: Sender
+    recipient: Recipient
+    purpose: str = Field(default="family support", max_length=140)
+    priority: Priority = "cost"
+
+
+class CreatePayment(_Contract):
+    reference: str
+    amount: Money
+    sender_account: str
+    recipient_phone: Phone
+
+
+class PaymentCreated(_Contract):
+    payment_id: str
+    reference: str
+    created_at: AwareDatetime
+
+
+class ValidatePayment(_Contract):
+    """`max_amount_usd` is the preset's own limit, below the general one."""
+
+    amount: Money
+    destination_currency: CurrencyCode
+    sender: Sender
+    recipient: Recipient
+    max_amount_usd: Amount | None = None
+
+
+class PaymentValidated(_Contract):
+    corridor: str = Field(description="source and destination country, e.g. GB-KE")
+    amount_usd: Amount
+    recipient_phone: str = Field(description="in E.164 form")
+
+
+class OptimizeRoute(_Contract):
+    corridor: str
+    amount_usd: Amount
+    optimize_for: Priority
+
+
+class RouteOptimized(_Contract):
+    """`hops` are the nodes passed; reliability is the probability that all hops work."""
+
+    hops: tuple[str, ...]
+    providers: tuple[str, ...]
+    cost_bps: int
+    time_s: int
+    reliability: float
+
+
+class ValidateCompliance(_Contract):
+    sender: Sender
+    recipient: Recipient
+    amount_usd: Amount
+    corridor: str
+    screening: Screening
+
+
+class ComplianceValidated(_Contract):
+    risk_score: int = Field(ge=0, le=100)
+    screening: Screening
+    best_match: int = Field(ge=0, le=100, description="similarity with the sanctions list, in percent")
+    reasons: tuple[str, ...] = ()
+
+
+class CheckLiquidity(_Contract):
+    currency: CurrencyCode
+    amount: Money = Field(description="what the sender pays")
+
+
+class LiquidityReserved(_Contract):
+    reservation_id: str
+    reserved: Money
+
+
+class LockExchangeRate(_Contract):
+    amount: Money
+    currency: CurrencyCode
+
+
+class RateLocked(_Contract):
+    """`payout` is `(amount - fee) * rate` in the destination currency, rounded to its minor unit."""
+
+    lock_id: str
+    rate: Amount
+    fee: Money
+    payout: Money
+    expires_at: AwareDatetime
+
+
+class ExecuteMmo(_Contract):
+    operator: Operator
+    phone: str
+    payout: Money
+    rate_expires_at: AwareDatetime
+
+
+class MmoExecuted(_Contract):
+    operator: Operator
+    operator_reference: str
+    paid: Money
+
+
+class SettlePayment(_Contract):
+    reference: str
+    amount: Money
+    fee: Money
+    payout: Money
+    operator: Operator
+    operator_reference: str
+
+
+class PaymentSettled(_Contract):
+    """`entry_hash` chains the ledger entry to the one before it."""
+
+    entry: int
+    entry_hash: str
+
+
+class ConfirmPayment(_Contract):
+    reference: str
+    recipient: Recipient
+    paid: Money
+    operator_reference: str
+    entry_hash: str
+
+
+class PaymentConfirmed(_Contract):
+    receipt_number: str
+    receipt_hash: str
+    confirmed_at: AwareDatetime
+
+
+def _action(
+    verb: str, given: type[BaseModel], stated: type[BaseModel], *, compensable: bool = False
+) -> ActionContract:
+    return ActionContract(name=f"payments.{verb}", input=given, output=stated, compensable=compensable)
+
+
+ACTIONS: tuple[ActionContract, ...] = (
+    _action("create_payment", CreatePayment, PaymentCreated, compensable=True),
+    _action("validate_payment", ValidatePayment, PaymentValidated),
+    _action("optimize_route", OptimizeRoute, RouteOptimized),
+    _action("validate_compliance", ValidateCompliance, ComplianceValidated),
+    _action("check_liquidity", CheckLiquidity, LiquidityReserved, compensable=True),
+    _action("lock_exchange_rate", LockExchangeRate, RateLocked, compensable=True),
+    _action("execute_mmo", ExecuteMmo, MmoExecuted, compensable=True),
+    _action("settle_payment", SettlePayment, PaymentSettled, compensable=True),
+    _action("confirm_payment", ConfirmPayment, PaymentConfirmed),
+)
+
+MAX_AMOUNT_USD = Decimal(50_000)
+MIN_AMOUNT_USD = Decimal(1)

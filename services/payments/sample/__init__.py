@@ -1,0 +1,27 @@
+"""Sample payments: one request a line, with the outcome to expect. `generate` writes the file anew."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+
+from contracts.payments import PaymentRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A request and what becomes of it: `completed`, or `compensated` at the step `refused_at`."""
+
+    request: PaymentRequest
+    expect: str
+    refused_at: str
+
+
+def samples() -> Iterator[Sample]:
+    """The shipped sample, in its order."""
+    text = (files("services.payments") / "sample" / "payments.jsonl").read_text()
+    for line in text.splitlines():
+        entry = json.loads(line)
+        yield Sample(
+            PaymentRequest.model_validate(entry["request"]), entry["expect"], entry.get("refused_at", "")
+        )

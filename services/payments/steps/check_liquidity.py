@@ -1,0 +1,69 @@
+"""Reserve what will be paid out in the destination currency's pool; undo: release it."""
+
+from decimal import Decimal
+
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from contracts.ids import new_saga_id
+from contracts.payments import CheckLiquidity, LiquidityReserved
+from saga.action import ActionContext, Refused, StepDatabase, action
+from saga.service import service_app
+from services.payments.market import market
+from services.payments.rules import indicative
+from services.payments.tables import Pool, PoolEntry
+
+
+async def fund_pools(session: AsyncSession) -> None:
+    for currency, held in market().pools.items():
+        session.add(Pool(currency=currency, held=held, free=held))
+
+
+DATABASE = StepDatabase("check_liquidity", tables=(Pool, PoolEntry), seed=fund_pools)
+
+
+@action("payments.check_liquidity", database=DATABASE)
+async def check_liquidity(ctx: ActionContext, command: CheckLiquidity) -> LiquidityReserved:
+    wanted = indicative(market(), command.amount, command.currency)
+    pool = await _pool(ctx, command.currency)
+    if pool is None or pool.free < wanted.amount:
+        raise Refused("liquidity.insufficient", f"the {command.currency} pool cannot set aside {wanted}")
+    reservation = new_saga_id()
+    _move(ctx, pool, reservation, -wanted.amount, "reserve")
+    return LiquidityReserved(reservation_id=reservation, reserved=wanted)
+
+
+@check_liquidity.compensation
+async def release_liquidity(
+    ctx: ActionContext, command: CheckLiquidity, output: LiquidityReserved | None
+) -> None:
+    reserved = (
+        await ctx.db.exec(
+            select(PoolEntry).where(PoolEntry.saga_id == ctx.saga_id, PoolEntry.kind == "reserve")
+        )
+    ).one()
+    pool = await _pool(ctx, reserved.currency)
+    assert pool is not None
+    _move(ctx, pool, reserved.reservation_id, -reserved.change, "release")
+
+
+async def _pool(ctx: ActionContext, currency: str) -> Pool | None:
+    return (await ctx.db.exec(select(Pool).where(Pool.currency == currency).with_for_update())).one_or_none()
+
+
+def _move(ctx: ActionContext, pool: Pool, reservation: str, change: Decimal, kind: str) -> None:
+    pool.free += change
+    ctx.db.add(pool)
+    ctx.db.add(
+        PoolEntry(
+            reservation_id=reservation,
+            saga_id=ctx.saga_id,
+            currency=pool.currency,
+            change=change,
+            kind=kind,
+            at=ctx.now(),
+        )
+    )
+
+
+app = service_app(check_liquidity)

@@ -1,0 +1,1 @@
+"""The outside world, over real HTTP, for demos and tests."""

@@ -1,0 +1,75 @@
+"""Real servers for all tests: `NATS_URL`, else testcontainers (`SAGA_TEST_CONTAINERS=1`), else the embedded."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import structlog
+
+from contracts.ids import new_saga_id
+from events.bus import Bus
+from events.definitions import Definitions
+from events.embedded import check_server, server
+from events.settings import BusSettings
+from events.streams import declare
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_logs() -> None:
+    import logging
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+@pytest.fixture(scope="session")
+def container_url() -> Iterator[str | None]:
+    if os.environ.get("NATS_URL") or os.environ.get("SAGA_TEST_CONTAINERS") != "1":
+        yield None
+        return
+    from testcontainers.nats import NatsContainer
+
+    with ExitStack() as stack:
+        container = stack.enter_context(NatsContainer("nats:2.15-alpine", jetstream=True))
+        yield container.nats_uri()
+
+
+@pytest.fixture(scope="session")
+async def nats_url(container_url: str | None) -> AsyncIterator[str]:
+    if container_url is not None:
+        await check_server(container_url)
+        yield container_url
+        return
+    # Tests that need durable syncs start a server of their own.
+    async with server(os.environ, sync_interval="2m") as url:
+        yield url
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace of the test's own, so that tests can share one server."""
+    return f"t{new_saga_id().replace('-', '')}"
+
+
+@pytest.fixture
+def bus_settings(nats_url: str, namespace: str) -> BusSettings:
+    return BusSettings(url=nats_url, namespace=namespace, ack_wait_s=2.0)
+
+
+@pytest.fixture
+async def bus(bus_settings: BusSettings) -> AsyncIterator[Bus]:
+    async with await Bus.connect(bus_settings) as connected:
+        await declare(connected)
+        yield connected
+
+
+@pytest.fixture
+async def definitions(bus: Bus) -> AsyncIterator[Definitions]:
+    async with Definitions.open(bus) as opened:
+        yield opened
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
