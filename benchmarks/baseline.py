@@ -37,10 +37,14 @@ class Baseline:
 
     async def __aenter__(self) -> "Baseline":
         await self._js.add_stream(
-            api.StreamConfig(name=_STREAM, subjects=["hand.*.*.*.*.*"], allow_direct=True, duplicate_window=600)
+            api.StreamConfig(
+                name=_STREAM, subjects=["hand.*.*.*.*.*"], allow_direct=True, duplicate_window=600
+            )
         )
         for index in range(len(STEPS)):
-            heard = f"hand.0.chain.{STEPS[index - 1]}.completed.*" if index else "hand.0.chain._saga.started.*"
+            heard = (
+                f"hand.0.chain.{STEPS[index - 1]}.completed.*" if index else "hand.0.chain._saga.started.*"
+            )
             subscription = await self._js.pull_subscribe(
                 heard,
                 durable=STEPS[index],

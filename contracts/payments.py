@@ -1,6 +1,5 @@
 """Cross-border payments to mobile money: what each of the nine steps is told and what it states."""
 
-from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -133,8 +132,11 @@ class LiquidityReserved(_Contract):
 
 
 class LockExchangeRate(_Contract):
+    """`route_cost_bps` is what the chosen way costs; the payer bears it as part of the fee."""
+
     amount: Money
     currency: CurrencyCode
+    route_cost_bps: int = Field(default=0, ge=0)
 
 
 class RateLocked(_Contract):
@@ -177,8 +179,12 @@ class PaymentSettled(_Contract):
 
 
 class ConfirmPayment(_Contract):
+    """What the receipt says; it is sent to `phone`."""
+
     reference: str
-    recipient: Recipient
+    recipient_name: Name
+    phone: str
+    operator: Operator
     paid: Money
     operator_reference: str
     entry_hash: str
@@ -191,22 +197,80 @@ class PaymentConfirmed(_Contract):
 
 
 def _action(
-    verb: str, given: type[BaseModel], stated: type[BaseModel], *, compensable: bool = False
+    verb: str,
+    given: type[BaseModel],
+    stated: type[BaseModel],
+    description: str,
+    *,
+    compensable: bool = False,
 ) -> ActionContract:
-    return ActionContract(name=f"payments.{verb}", input=given, output=stated, compensable=compensable)
+    return ActionContract(
+        name=f"payments.{verb}",
+        input=given,
+        output=stated,
+        compensable=compensable,
+        description=description,
+    )
 
 
 ACTIONS: tuple[ActionContract, ...] = (
-    _action("create_payment", CreatePayment, PaymentCreated, compensable=True),
-    _action("validate_payment", ValidatePayment, PaymentValidated),
-    _action("optimize_route", OptimizeRoute, RouteOptimized),
-    _action("validate_compliance", ValidateCompliance, ComplianceValidated),
-    _action("check_liquidity", CheckLiquidity, LiquidityReserved, compensable=True),
-    _action("lock_exchange_rate", LockExchangeRate, RateLocked, compensable=True),
-    _action("execute_mmo", ExecuteMmo, MmoExecuted, compensable=True),
-    _action("settle_payment", SettlePayment, PaymentSettled, compensable=True),
-    _action("confirm_payment", ConfirmPayment, PaymentConfirmed),
+    _action(
+        "create_payment",
+        CreatePayment,
+        PaymentCreated,
+        "Note the payment as an order; undo: cancel it.",
+        compensable=True,
+    ),
+    _action(
+        "validate_payment",
+        ValidatePayment,
+        PaymentValidated,
+        "Check currencies, corridor, limits and phone numbers.",
+    ),
+    _action(
+        "optimize_route",
+        OptimizeRoute,
+        RouteOptimized,
+        "Choose the way by cost, speed or reliability.",
+    ),
+    _action(
+        "validate_compliance",
+        ValidateCompliance,
+        ComplianceValidated,
+        "Screen against sanctions, verification tier, velocity and risk.",
+    ),
+    _action(
+        "check_liquidity",
+        CheckLiquidity,
+        LiquidityReserved,
+        "Set aside what will be paid out; undo: release it.",
+        compensable=True,
+    ),
+    _action(
+        "lock_exchange_rate",
+        LockExchangeRate,
+        RateLocked,
+        "Promise a rate until it expires; undo: release it.",
+        compensable=True,
+    ),
+    _action(
+        "execute_mmo",
+        ExecuteMmo,
+        MmoExecuted,
+        "Have the mobile-money operator pay out; undo: have it reversed.",
+        compensable=True,
+    ),
+    _action(
+        "settle_payment",
+        SettlePayment,
+        PaymentSettled,
+        "Book the payment in the settlement ledger; undo: book the reversing entry.",
+        compensable=True,
+    ),
+    _action(
+        "confirm_payment",
+        ConfirmPayment,
+        PaymentConfirmed,
+        "Issue a receipt and send it to the recipient.",
+    ),
 )
-
-MAX_AMOUNT_USD = Decimal(50_000)
-MIN_AMOUNT_USD = Decimal(1)

@@ -10,20 +10,24 @@ from typing import Any
 
 from sqlalchemy import Table, event, inspect
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 _BUSY_TIMEOUT_MS = 15_000
+_READING = "saga_reading"
 
 
-def make_engine(url: str, *, synchronous: str = "FULL") -> AsyncEngine:
-    """An engine whose transactions are safe for several processes on one database."""
+def make_engine(url: str, *, synchronous: str = "FULL", readers: int = 0) -> AsyncEngine:
+    """An engine whose transactions are safe for several processes on one database.
+
+    SQLite: one connection that writes, fair and cheap to wait for, since there is one writer anyway;
+    `readers` more connections for `Database.reading`.
+    """
     if make_url(url).get_backend_name() != "sqlite":
         return create_async_engine(url, pool_pre_ping=True)
-    # One connection a process: SQLite has one writer anyway, and waiting in the pool is fair and cheap.
     engine = create_async_engine(
-        url, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0, pool_timeout=60
+        url, poolclass=AsyncAdaptedQueuePool, pool_size=1 + readers, max_overflow=0, pool_timeout=60
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -41,7 +45,8 @@ def make_engine(url: str, *, synchronous: str = "FULL") -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reading = connection.get_execution_options().get(_READING, False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
 
@@ -61,6 +66,14 @@ class Database:
         """All or nothing: an exception rolls back everything done in the block."""
         async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A consistent reading that holds up no writer."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(**{_READING: True})
+            async with connection.begin():
+                yield connection
 
     async def create(self, tables: Iterable[Table]) -> bool:
         """Create the tables that do not exist yet; whether there was any."""

@@ -71,6 +71,7 @@ class SagaState:
 
     status: SagaStatus = SagaStatus.RUNNING
     started_at: datetime | None = None
+    updated_at: datetime | None = None
     ended_at: datetime | None = None
     ended_sequence: int | None = None
     abort: dict[str, Any] | None = None
@@ -106,11 +107,13 @@ def advance(definition: SagaDefinition, state: SagaState, recorded: Recorded) ->
     else:
         return replace(state, sequence=recorded.sequence)
     if state.ended:
-        return replace(changed, status=state.status)
+        return replace(changed, status=state.status, updated_at=fact.time)
     status = status_of(definition, changed)
     if status in ENDED:
-        return replace(changed, status=status, ended_at=fact.time, ended_sequence=recorded.sequence)
-    return replace(changed, status=status)
+        return replace(
+            changed, status=status, updated_at=fact.time, ended_at=fact.time, ended_sequence=recorded.sequence
+        )
+    return replace(changed, status=status, updated_at=fact.time)
 
 
 def _advance_saga(state: SagaState, kind: str, recorded: Recorded) -> SagaState:

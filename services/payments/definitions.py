@@ -36,7 +36,11 @@ INPUTS: dict[str, dict[str, Any]] = {
         "screening": "standard",
     },
     "check_liquidity": {"currency": "${input.destination_currency}", "amount": "${input.amount}"},
-    "lock_exchange_rate": {"currency": "${input.destination_currency}", "amount": "${input.amount}"},
+    "lock_exchange_rate": {
+        "currency": "${input.destination_currency}",
+        "amount": "${input.amount}",
+        "route_cost_bps": "${steps.optimize_route.cost_bps}",
+    },
     "execute_mmo": {
         "operator": "${input.recipient.operator}",
         "phone": "${steps.validate_payment.recipient_phone}",
@@ -53,7 +57,9 @@ INPUTS: dict[str, dict[str, Any]] = {
     },
     "confirm_payment": {
         "reference": "${input.reference}",
-        "recipient": "${input.recipient}",
+        "recipient_name": "${input.recipient.name}",
+        "phone": "${steps.validate_payment.recipient_phone}",
+        "operator": "${input.recipient.operator}",
         "paid": "${steps.execute_mmo.paid}",
         "operator_reference": "${steps.execute_mmo.operator_reference}",
         "entry_hash": "${steps.settle_payment.entry_hash}",

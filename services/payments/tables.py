@@ -83,7 +83,8 @@ class LedgerEntry(SQLModel, table=True):
     key: str = Field(unique=True)
     reverses: str | None = None
     memo: str
-    previous_hash: str
+    # Unique: two entries cannot follow the same one, so the chain cannot fork.
+    previous_hash: str = Field(unique=True)
     hash: str
     at: datetime = Field(sa_type=UtcText)
 

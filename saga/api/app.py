@@ -1,0 +1,89 @@
+"""The FastAPI application over open parts."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request, Response
+from starlette.types import Message
+
+from contracts.facts import MAX_FACT_BYTES
+from events.bus import Bus
+from events.definitions import Definitions
+from saga.api import definitions, health, problems, sagas
+from saga.api.parts import Parts
+from saga.client import SagaClient
+from saga.log.project import LogService
+from saga.log.queries import Queries
+from saga.log.store import open_log
+
+type Next = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """The API. Documentation pages that load scripts from elsewhere are off; `/openapi.json` is there."""
+    app = FastAPI(
+        title="Saga log",
+        version=version("choreographed-sagas"),
+        docs_url=None,
+        redoc_url=None,
+        responses=problems.PROBLEM_RESPONSES,
+    )
+    problems.install(app)
+    app.add_middleware(BodyLimit)
+    for module in (sagas, definitions, health):
+        app.include_router(module.router(parts))
+    return app
+
+
+class BodyLimit:
+    """Refuses bodies over 256 KiB, before they are read when their length is declared, else while reading."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(
+        self, scope: dict[str, object], receive: Callable[[], Awaitable[Message]], send: object
+    ) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        declared = request.headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > MAX_FACT_BYTES:
+            await self._refuse(request, scope, receive, send)
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > MAX_FACT_BYTES:
+                await self._refuse(request, scope, receive, send)
+                return
+        given = False
+
+        async def again() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, again, send)
+
+    async def _refuse(self, request: Request, scope: object, receive: object, send: object) -> None:
+        detail = f"the body is larger than {MAX_FACT_BYTES} bytes"
+        answer = problems.problem(request, 413, "request.too_large", detail)
+        await answer(scope, receive, send)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def open_parts(bus: Bus, definitions: Definitions, log_url: str) -> AsyncIterator[Parts]:
+    """The saga log, running, and everything the API needs besides."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_log(log_url))
+        log = await stack.enter_async_context(LogService(bus, database, definitions))
+        yield Parts(bus, definitions, SagaClient(bus, definitions), log, Queries(database))

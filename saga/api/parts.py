@@ -1,0 +1,20 @@
+"""What the API is made of."""
+
+from dataclasses import dataclass
+
+from events.bus import Bus
+from events.definitions import Definitions
+from saga.client import SagaClient
+from saga.log.project import LogService
+from saga.log.queries import Queries
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The open parts that the routes use; whoever opened them closes them."""
+
+    bus: Bus
+    definitions: Definitions
+    client: SagaClient
+    log: LogService
+    queries: Queries

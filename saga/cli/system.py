@@ -1,0 +1,191 @@
+"""The long-running commands: everything in one process, one domain, the log, a sandbox; and the bus by hand."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from contracts.actions import DOMAINS
+from contracts.facts import Fact, data_model
+from contracts.failure import InvalidContract, NotFound
+from events.bus import Bus
+from events.definitions import Definitions
+from events.embedded import server
+from events.publish import Fence
+from events.read import follow as follow_facts
+from events.read import last_sequence
+from events.settings import BusSettings
+from events.streams import declare
+from saga.api.app import create_app, open_parts
+from saga.api.parts import Parts
+from saga.api.server import serve_api
+from saga.cli.output import say
+from saga.client import SagaClient
+from saga.domains import domain_actions, domain_definitions, known_domain
+from saga.service import ServiceSettings, serve
+from saga.topology import consumers_for
+
+OPERATOR_URL = "SAGA_OPERATOR_URL"
+
+
+def log_url(settings: ServiceSettings) -> str:
+    """Where the saga log is kept: `SAGA_LOG_DATABASE_URL`, else a SQLite file below the data folder."""
+    return os.environ.get("SAGA_LOG_DATABASE_URL") or settings.url_of("saga-log")
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A running system: its parts, and where its API and its sandbox are."""
+
+    parts: Parts
+    api_url: str
+    sandbox_url: str
+    settings: ServiceSettings
+
+
+@asynccontextmanager
+async def running(
+    domains: Sequence[str],
+    data: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    environment: Mapping[str, str],
+) -> AsyncIterator[System]:
+    """Server, participants of the domains, saga log, API and sandboxes, in this process."""
+    settings = ServiceSettings(data=data)
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(server(environment, data / "nats"))
+        sandbox_url = environment.get(OPERATOR_URL) or await stack.enter_async_context(_sandbox(data))
+        bus = await stack.enter_async_context(await Bus.connect(BusSettings(url=url)))
+        await declare(bus)
+        definitions = await stack.enter_async_context(Definitions.open(bus))
+        for definition in [one for domain in domains for one in domain_definitions(domain)]:
+            await definitions.publish(definition, consumers_for)
+        parts = await stack.enter_async_context(open_parts(bus, definitions, log_url(settings)))
+        actions = [action for domain in domains for action in domain_actions(domain)]
+        told = {**environment, OPERATOR_URL: sandbox_url}
+        await stack.enter_async_context(serve(actions, bus, definitions, settings, environment=told))
+        api_url = await stack.enter_async_context(serve_api(create_app(parts), host, port))
+        yield System(parts, api_url, sandbox_url, settings)
+
+
+def _sandbox(data: Path, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    # By name at run time: this package may not depend on a service.
+    module = import_module("services.sandboxes.mobile_money")
+    serving: AsyncIterator[str] = module.serve_sandbox(data / "mobile-money.db", host=host, port=port)
+    return serving
+
+
+async def up(domains: Sequence[str], host: str, port: int, data: Path) -> None:
+    """Run everything until stopped."""
+    wanted = [known_domain(domain) for domain in domains] or list(DOMAINS)
+    async with running(wanted, data, host=host, port=port, environment=os.environ) as system:
+        say(f"API        {system.api_url}/api/v1   (saga list --api {system.api_url})")
+        say(f"bus        {system.parts.bus.settings.url}")
+        say(f"sandbox    {system.sandbox_url}")
+        say(f"domains    {', '.join(wanted)}   data in {data}")
+        say("stop with Ctrl-C")
+        await asyncio.Event().wait()
+
+
+async def serve_domain(domain: str) -> None:
+    """A domain's participants, until stopped."""
+    actions = domain_actions(domain)
+    async with await Bus.connect(BusSettings()) as bus:
+        await declare(bus)
+        async with Definitions.open(bus) as definitions:
+            for definition in domain_definitions(domain):
+                await definitions.publish(definition, consumers_for)
+            async with serve(actions, bus, definitions, ServiceSettings()):
+                say(f"{domain}: {len(actions)} participants on {bus.settings.url}")
+                await asyncio.Event().wait()
+
+
+async def serve_log(host: str, port: int) -> None:
+    """The saga log and its API, until stopped."""
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(await Bus.connect(BusSettings()))
+        await declare(bus)
+        definitions = await stack.enter_async_context(Definitions.open(bus))
+        parts = await stack.enter_async_context(open_parts(bus, definitions, log_url(ServiceSettings())))
+        url = await stack.enter_async_context(serve_api(create_app(parts), host, port))
+        say(f"saga log on {url}, bus {bus.settings.url}")
+        await asyncio.Event().wait()
+
+
+async def serve_sandbox_until_stopped(name: str, host: str, port: int, data: Path) -> None:
+    """A sandbox, until stopped. Raises NotFound."""
+    if name != "mobile-money":
+        raise NotFound(f"no sandbox {name!r}: there is mobile-money")
+    async with _sandbox(data, host, port) as url:  # type: ignore[attr-defined]
+        say(f"{name} sandbox on {url}")
+        await asyncio.Event().wait()
+
+
+async def tail(partition: int, after: int, *, follow: bool) -> None:
+    """Write the messages of a partition as JSON lines; without `follow`, those there are now."""
+    async with await Bus.connect(BusSettings()) as bus:
+        newest = await last_sequence(bus, partition)
+        if not follow and newest <= after:
+            return
+        batches = follow_facts(bus, partition, after)
+        try:
+            async for batch in batches:
+                for message in batch:
+                    try:
+                        shown = json.loads(message.payload)
+                    except ValueError:
+                        shown = {"undecodable": message.payload.decode(errors="replace")}
+                    print(
+                        json.dumps({"sequence": message.sequence, "subject": message.subject, "fact": shown})
+                    )
+                sys.stdout.flush()
+                if not follow and batch[-1].sequence >= newest:
+                    return
+        finally:
+            await batches.aclose()
+
+
+async def publish(file: str, definition: str | None) -> None:
+    """State the facts of a JSON-lines file. Raises InvalidContract, naming the line, before any later line."""
+    lines = sys.stdin.read().splitlines() if file == "-" else _lines(file)
+    async with await Bus.connect(BusSettings()) as bus:
+        await declare(bus)
+        async with Definitions.open(bus) as definitions:
+            client = SagaClient(bus, definitions)
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                try:
+                    print(await _publish_line(bus, client, line, definition))
+                except InvalidContract as error:
+                    raise InvalidContract(f"line {number}: {error}") from error
+
+
+def _lines(file: str) -> list[str]:
+    try:
+        return Path(file).read_text().splitlines()
+    except OSError as error:
+        raise NotFound(f"{file}: {error.strerror}") from error
+
+
+async def _publish_line(bus: Bus, client: SagaClient, line: str, definition: str | None) -> str:
+    if definition is not None:
+        try:
+            data = json.loads(line)
+        except ValueError as error:
+            raise InvalidContract(f"no JSON: {error}") from error
+        if not isinstance(data, dict):
+            raise InvalidContract("an input must be a JSON object")
+        return (await client.start(definition, data)).saga_id
+    fact = Fact.decode(line.encode())
+    data_model(*fact.key).model_validate(fact.data)
+    subject = bus.subjects.checked_fact(fact.saga, *fact.key, fact.sagaid)
+    stored = await bus.publisher.state(subject, fact, Fence(subject))
+    return f"{fact.id} {stored.sequence}"

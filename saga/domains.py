@@ -1,0 +1,54 @@
+"""Finding a domain's services by name. `services.<domain>` says which step modules and definitions it has.
+
+By import at run time, because nothing in this package may depend on a domain.
+"""
+
+from importlib import import_module
+
+from contracts.actions import DOMAINS
+from contracts.definition import SagaDefinition
+from contracts.failure import InvalidContract, NotFound
+from saga.action import Action
+
+
+def known_domain(domain: str) -> str:
+    """The name itself. Raises NotFound if there is no such domain."""
+    if domain not in DOMAINS:
+        raise NotFound(f"no domain {domain!r}: there are {', '.join(DOMAINS)}")
+    return domain
+
+
+def domain_actions(domain: str) -> list[Action]:
+    """The actions of a domain's step modules. Raises NotFound, or InvalidContract if they break their contract."""
+    package = import_module(f"services.{known_domain(domain)}")
+    actions = [
+        value
+        for module in package.STEP_MODULES
+        for value in vars(import_module(module)).values()
+        if isinstance(value, Action)
+    ]
+    _compare(domain, actions)
+    return actions
+
+
+def domain_definitions(domain: str) -> tuple[SagaDefinition, ...]:
+    """The definitions a domain ships. Raises NotFound."""
+    definitions: tuple[SagaDefinition, ...] = import_module(
+        f"services.{known_domain(domain)}.definitions"
+    ).DEFINITIONS
+    return definitions
+
+
+def _compare(domain: str, actions: list[Action]) -> None:
+    promised = {contract.name: contract for contract in import_module(f"contracts.{domain}").ACTIONS}
+    offered = {action.name: action for action in actions}
+    problems = [f"{name} is promised but not offered" for name in promised.keys() - offered.keys()]
+    problems += [f"{name} is offered but not promised" for name in offered.keys() - promised.keys()]
+    for name in promised.keys() & offered.keys():
+        contract, action = promised[name], offered[name]
+        if (action.input, action.output) != (contract.input, contract.output):
+            problems.append(f"{name} has other types than its contract")
+        if action.compensable != contract.compensable:
+            problems.append(f"{name}: the contract says compensable={contract.compensable}")
+    if problems:
+        raise InvalidContract(f"domain {domain}: {'; '.join(sorted(problems))}")

@@ -1,0 +1,397 @@
+"""The projector: applies every fact to the log's tables, exactly once, in batches.
+
+The position is kept in the log's own database, in one transaction with the rows: after a crash, rows and
+position go back together, and the stream is read again from there. A fact that cannot be applied is put
+aside with the reason, and the log goes on.
+
+When a saga has ended the log states the outcome it has recorded. Nothing in the saga waits for that.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+from prometheus_client import Counter, Gauge
+from sqlalchemy import Table, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.definition import SagaDefinition
+from contracts.facts import STARTED_KEY, Fact, FactKind, Recorded, SagaOutcome, state_fact
+from contracts.failure import InvalidContract
+from contracts.ids import fact_id
+from contracts.subjects import SAGA_STEP, partition_of
+from events.bus import Bus
+from events.clock import Clock, utc_now
+from events.database import Database
+from events.publish import Fenced, Outgoing, PublishFailed, outgoing
+from events.read import StreamMessage, follow, last_sequence
+from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow
+from saga.state import ENDED, SagaState, SagaStatus, advance, initial
+
+log = structlog.get_logger(__name__)
+
+APPLIED = Counter("saga_log_facts_total", "Facts applied to the log", ["partition"])
+REJECTED = Counter("saga_log_rejected_total", "Messages the log could not apply", ["partition"])
+POSITION = Gauge("saga_log_sequence", "Sequence of the last fact applied", ["partition"])
+
+_MAX_OUTCOME_BATCH = 100
+_RETRY_S = 1.0
+_OUTCOMES = {
+    SagaStatus.COMPLETED: FactKind.COMPLETED,
+    SagaStatus.COMPENSATED: FactKind.COMPENSATED,
+    SagaStatus.FAILED: FactKind.FAILED,
+}
+_OUTCOME_KEYS = {(SAGA_STEP, kind) for kind in _OUTCOMES.values()}
+
+
+class KnowsDefinitions(Protocol):
+    """Where definitions come from."""
+
+    def get(self, ref: str) -> SagaDefinition | None: ...
+
+    async def fetch(self, ref: str) -> SagaDefinition | None: ...
+
+
+@dataclass(slots=True)
+class Followed:
+    """A saga that has not ended: its definition, state, and the start's data."""
+
+    definition: SagaDefinition
+    state: SagaState
+    started: Fact
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one batch changes."""
+
+    facts: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    labels: list[dict[str, Any]] = field(default_factory=list)
+    touched: dict[str, Followed] = field(default_factory=dict)
+    steps: dict[tuple[str, str], None] = field(default_factory=dict)
+    stated: list[str] = field(default_factory=list)
+
+
+class Projector:
+    """Applies facts to a log database. `apply` is all of it; `run` feeds it from the bus."""
+
+    def __init__(self, database: Database, definitions: KnowsDefinitions, partitions: int = 1) -> None:
+        self._database = database
+        self._definitions = definitions
+        self._partitions = partitions
+        self._following: dict[str, Followed] = {}
+        self._writing = asyncio.Lock()
+        self._changed = asyncio.Condition()
+        self.positions: dict[int, int] = {}
+
+    async def load_positions(self) -> dict[int, int]:
+        """How far each partition has been applied."""
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(_table(PositionRow)))
+            self.positions = {row.partition: row.sequence for row in rows}
+        return self.positions
+
+    async def apply(self, partition: int, messages: Sequence[StreamMessage]) -> list[str]:
+        """Apply messages in stream order, all or none; the ids of the sagas that have ended with them.
+
+        Messages at or before the partition's position are passed over.
+        """
+        position = self.positions.get(partition, 0)
+        fresh = [message for message in messages if message.sequence > position]
+        if not fresh:
+            return []
+        async with self._writing:
+            try:
+                return await self._apply(partition, fresh)
+            except BaseException:
+                # What was folded in memory was not stored: fold it again from what is.
+                self._following.clear()
+                raise
+
+    async def _apply(self, partition: int, messages: list[StreamMessage]) -> list[str]:
+        batch = _Batch()
+        async with self._database.engine.begin() as connection:
+            for message in messages:
+                await self._fold(connection, partition, message, batch)
+            await _write(connection, batch, partition, messages[-1].sequence)
+        self.positions[partition] = messages[-1].sequence
+        APPLIED.labels(partition).inc(len(batch.facts))
+        REJECTED.labels(partition).inc(len(batch.rejected))
+        POSITION.labels(partition).set(messages[-1].sequence)
+        ended = [saga_id for saga_id, followed in batch.touched.items() if followed.state.ended]
+        for saga_id in ended:
+            self._following.pop(saga_id, None)
+        async with self._changed:
+            self._changed.notify_all()
+        stated = set(batch.stated)
+        return [saga_id for saga_id in ended if saga_id not in stated]
+
+    async def _fold(
+        self, connection: AsyncConnection, partition: int, message: StreamMessage, batch: _Batch
+    ) -> None:
+        try:
+            fact = Fact.decode(message.payload)
+            if partition_of(fact.sagaid, self._partitions) != partition:
+                raise InvalidContract(f"saga {fact.sagaid} does not belong to partition {partition}")
+            followed = batch.touched.get(fact.sagaid) or await self._followed(connection, fact)
+            followed.state = advance(followed.definition, followed.state, Recorded(message.sequence, fact))
+        except (InvalidContract, KeyError, TypeError, ValueError) as error:
+            reason = str(error) or type(error).__name__
+            log.error("log.rejected", partition=partition, sequence=message.sequence, reason=reason)
+            batch.rejected.append(
+                {
+                    "partition": partition,
+                    "sequence": message.sequence,
+                    "subject": message.subject,
+                    "reason": reason[:4096],
+                    "stored_at": message.stored_at,
+                }
+            )
+            return
+        step, kind = fact.key
+        batch.touched[fact.sagaid] = followed
+        if step in followed.state.steps:
+            batch.steps[fact.sagaid, step] = None
+        elif fact.key == STARTED_KEY:
+            batch.steps.update({(fact.sagaid, name): None for name in followed.state.steps})
+            labels = fact.data.get("labels") or {}
+            batch.labels += [
+                {"saga_id": fact.sagaid, "name": name, "value": str(value)} for name, value in labels.items()
+            ]
+        elif fact.key in _OUTCOME_KEYS:
+            batch.stated.append(fact.sagaid)
+        batch.facts.append(
+            {
+                "partition": partition,
+                "sequence": message.sequence,
+                "saga_id": fact.sagaid,
+                "step": step,
+                "kind": kind,
+                "stored_at": message.stored_at,
+                "envelope": message.payload.decode(),
+            }
+        )
+
+    async def _followed(self, connection: AsyncConnection, fact: Fact) -> Followed:
+        followed = self._following.get(fact.sagaid)
+        if followed is None:
+            followed = await self._take_up(connection, fact)
+            self._following[fact.sagaid] = followed
+        return followed
+
+    async def _take_up(self, connection: AsyncConnection, fact: Fact) -> Followed:
+        definition = self._definitions.get(fact.definition) or await self._definitions.fetch(fact.definition)
+        if definition is None:
+            raise InvalidContract(f"no definition {fact.definition}")
+        state, started = initial(definition), fact
+        if fact.key != STARTED_KEY:
+            for recorded in await stored_facts(connection, fact.sagaid):
+                state = advance(definition, state, recorded)
+                started = recorded.fact if recorded.fact.key == STARTED_KEY else started
+        return Followed(definition, state, started)
+
+    async def wait_beyond(self, partition: int, sequence: int) -> None:
+        """Wait until a partition has been applied beyond a sequence."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.positions.get(partition, 0) > sequence)
+
+
+async def stored_facts(connection: AsyncConnection, saga_id: str) -> list[Recorded]:
+    """A saga's facts as the log holds them, in stream order."""
+    facts = _table(FactRow)
+    query = (
+        select(facts.c.sequence, facts.c.envelope)
+        .where(facts.c.saga_id == saga_id)
+        .order_by(facts.c.sequence)
+    )
+    return [
+        Recorded(row.sequence, Fact.decode(row.envelope.encode())) for row in await connection.execute(query)
+    ]
+
+
+async def _write(connection: AsyncConnection, batch: _Batch, partition: int, sequence: int) -> None:
+    if batch.facts:
+        await connection.execute(insert(_table(FactRow)), batch.facts)
+    if batch.rejected:
+        await connection.execute(insert(_table(RejectedRow)), batch.rejected)
+    if batch.touched:
+        rows = [_saga_row(partition, saga_id, followed) for saga_id, followed in batch.touched.items()]
+        await _upsert(connection, _table(SagaRow), rows)
+    if batch.steps:
+        await _upsert(
+            connection, _table(StepRow), [_step_row(batch, saga_id, step) for saga_id, step in batch.steps]
+        )
+    if batch.labels:
+        await _upsert(connection, _table(LabelRow), batch.labels)
+    if batch.stated:
+        sagas = _table(SagaRow)
+        await connection.execute(
+            update(sagas).where(sagas.c.saga_id.in_(batch.stated)).values(outcome_stated=True)
+        )
+    await _upsert(connection, _table(PositionRow), [{"partition": partition, "sequence": sequence}])
+
+
+def _saga_row(partition: int, saga_id: str, followed: Followed) -> dict[str, Any]:
+    state, started = followed.state, followed.started
+    name, _, version = started.definition.partition("@")
+    begun = state.started_at or started.time
+    duration = (state.ended_at - begun).total_seconds() * 1000 if state.ended_at else None
+    return {
+        "saga_id": saga_id,
+        "name": name,
+        "version": version,
+        "status": state.status.value,
+        "partition": partition,
+        "sequence": state.sequence,
+        "correlation_id": started.correlationid,
+        "started_at": begun,
+        "updated_at": state.updated_at or begun,
+        "ended_at": state.ended_at,
+        "duration_ms": duration,
+        "ended_sequence": state.ended_sequence,
+        "input": started.data.get("input") if started.key == STARTED_KEY else None,
+        "abort": state.abort,
+    }
+
+
+def _step_row(batch: _Batch, saga_id: str, step: str) -> dict[str, Any]:
+    state = batch.touched[saga_id].state.steps[step]
+    return {
+        "saga_id": saga_id,
+        "step": step,
+        "status": state.status.value,
+        "attempt": state.attempt,
+        "opened": state.opened,
+        "started_at": state.started_at,
+        "ended_at": state.ended_at,
+        "closed_at": state.closed_at,
+        "duration_ms": state.duration_ms,
+        "failure": state.failure,
+        "sequence": state.sequence,
+    }
+
+
+async def _upsert(connection: AsyncConnection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    given = list(rows)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in given[0] if name not in keys}
+    await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), given)
+
+
+def _table(row: Any) -> Table:
+    table: Table = row.__table__
+    return table
+
+
+class LogService:
+    """The saga log as a process: follows every partition, applies, and states outcomes."""
+
+    def __init__(
+        self, bus: Bus, database: Database, definitions: KnowsDefinitions, clock: Clock = utc_now
+    ) -> None:
+        self._bus = bus
+        self._database = database
+        self._clock = clock
+        self._tasks: list[asyncio.Task[None]] = []
+        self.projector = Projector(database, definitions, bus.settings.partitions)
+
+    async def __aenter__(self) -> "LogService":
+        await self.projector.load_positions()
+        await self._state_missing_outcomes()
+        for partition in range(self._bus.settings.partitions):
+            task = asyncio.create_task(self._follow(partition), name=f"saga log {partition}")
+            self._tasks.append(task)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    @property
+    def alive(self) -> bool:
+        return all(not task.done() for task in self._tasks)
+
+    async def lag(self) -> int:
+        """How many messages have not been applied yet, over all partitions."""
+        return sum(
+            [
+                await last_sequence(self._bus, partition) - self.projector.positions.get(partition, 0)
+                for partition in range(self._bus.settings.partitions)
+            ]
+        )
+
+    async def caught_up(self) -> None:
+        """Wait until everything that is in the stream now has been applied."""
+        for partition in range(self._bus.settings.partitions):
+            newest = await last_sequence(self._bus, partition)
+            if newest:
+                await self.projector.wait_beyond(partition, newest - 1)
+
+    async def _follow(self, partition: int) -> None:
+        while True:
+            try:
+                after = self.projector.positions.get(partition, 0)
+                async for messages in follow(self._bus, partition, after):
+                    ended = await self.projector.apply(partition, messages)
+                    if ended:
+                        await self._state_outcomes(partition, ended)
+            except (SQLAlchemyError, OSError) as error:
+                log.error("log.database_failed", partition=partition, error=str(error), again_in_s=_RETRY_S)
+            await asyncio.sleep(_RETRY_S)
+
+    async def _state_missing_outcomes(self) -> None:
+        sagas = _table(SagaRow)
+        query = select(sagas.c.partition, sagas.c.saga_id).where(
+            sagas.c.status.in_([status.value for status in ENDED]), sagas.c.outcome_stated.is_(False)
+        )
+        async with self._database.reading() as connection:
+            missing = (await connection.execute(query)).all()
+        for partition in {row.partition for row in missing}:
+            await self._state_outcomes(
+                partition, [row.saga_id for row in missing if row.partition == partition]
+            )
+
+    async def _state_outcomes(self, partition: int, saga_ids: Sequence[str]) -> None:
+        for start in range(0, len(saga_ids), _MAX_OUTCOME_BATCH):
+            messages = await self._outcomes(saga_ids[start : start + _MAX_OUTCOME_BATCH])
+            try:
+                await self._bus.publisher.batch(messages)
+            except Fenced:
+                # One of them was stated before: the others are stated one by one.
+                for message in messages:
+                    await self._bus.publisher.send(message.subject, message.payload, message.headers)
+            except PublishFailed as error:
+                log.warning("log.outcomes_not_stated", partition=partition, error=str(error))
+
+    async def _outcomes(self, saga_ids: Sequence[str]) -> list[Outgoing]:
+        sagas = _table(SagaRow)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(select(sagas).where(sagas.c.saga_id.in_(saga_ids)))).all()
+        return [self._outcome(row) for row in rows]
+
+    def _outcome(self, row: Any) -> Outgoing:
+        kind = _OUTCOMES[SagaStatus(row.status)]
+        fact = state_fact(
+            about=None,
+            definition=f"{row.name}@{row.version}",
+            saga_id=row.saga_id,
+            step=SAGA_STEP,
+            kind=kind,
+            data=SagaOutcome(sequence=row.ended_sequence, duration_ms=row.duration_ms or 0.0),
+            source="/saga-log",
+            time=self._clock(),
+            fact_id=fact_id(row.saga_id, SAGA_STEP, kind),
+            correlation_id=row.correlation_id,
+        )
+        return outgoing(self._bus.subjects.fact(row.name, SAGA_STEP, kind, row.saga_id), fact)

@@ -1,0 +1,201 @@
+"""Questions to the log. Every answer is one consistent reading and tells up to which fact it knows."""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.facts import Recorded
+from contracts.failure import InvalidContract, NotFound
+from events.database import Database
+from saga.log.project import _table, stored_facts
+from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow
+
+_SAGAS, _STEPS, _LABELS, _FACTS = map(_table, (SagaRow, StepRow, LabelRow, FactRow))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which sagas. Empty fields filter nothing; `query` is the beginning of a saga or correlation id."""
+
+    status: tuple[str, ...] = ()
+    name: str | None = None
+    version: str | None = None
+    started_after: datetime | None = None
+    started_before: datetime | None = None
+    correlation_id: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    query: str | None = None
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Sagas, newest first. `next_cursor` is None on the last page."""
+
+    items: list[dict[str, Any]]
+    next_cursor: str | None
+    as_of_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class SagaView:
+    """One saga with its steps, in the order of its definition's facts, and its labels."""
+
+    saga: dict[str, Any]
+    steps: list[dict[str, Any]]
+    labels: dict[str, str]
+    as_of_sequence: int
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Of one definition: how many sagas by status, and the durations of those that ended, in milliseconds."""
+
+    name: str
+    by_status: dict[str, int] = field(default_factory=dict)
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+
+class Queries:
+    """Questions over one log database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self, wanted: Filter, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """A page of sagas. Raises InvalidContract if the cursor is not one of this filter."""
+        query = _filtered(select(_SAGAS), wanted)
+        if cursor is not None:
+            started_at, saga_id = _read_cursor(cursor, wanted)
+            query = query.where(tuple_(_SAGAS.c.started_at, _SAGAS.c.saga_id) < (started_at, saga_id))
+        query = query.order_by(_SAGAS.c.started_at.desc(), _SAGAS.c.saga_id.desc()).limit(limit + 1)
+        async with self._database.reading() as connection:
+            rows = [dict(row._mapping) for row in await connection.execute(query)]
+            as_of = await _applied(connection)
+        page = rows[:limit]
+        more = len(rows) > limit
+        return Page(page, _write_cursor(page[-1], wanted) if more else None, as_of)
+
+    async def count(self, wanted: Filter) -> int:
+        async with self._database.reading() as connection:
+            query = _filtered(select(func.count()).select_from(_SAGAS), wanted)
+            return int((await connection.execute(query)).scalar_one())
+
+    async def get(self, saga_id: str) -> SagaView:
+        """One saga. Raises NotFound."""
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(_SAGAS).where(_SAGAS.c.saga_id == saga_id))).one_or_none()
+            if row is None:
+                raise NotFound(f"no saga {saga_id}")
+            steps = await connection.execute(select(_STEPS).where(_STEPS.c.saga_id == saga_id))
+            labels = await connection.execute(select(_LABELS).where(_LABELS.c.saga_id == saga_id))
+            return SagaView(
+                dict(row._mapping),
+                [dict(step._mapping) for step in steps],
+                {label.name: label.value for label in labels},
+                await _applied(connection),
+            )
+
+    async def facts(self, saga_id: str) -> list[Recorded]:
+        """A saga's facts in stream order. Raises NotFound."""
+        async with self._database.reading() as connection:
+            facts = await stored_facts(connection, saga_id)
+        if not facts:
+            raise NotFound(f"no saga {saga_id}")
+        return facts
+
+    async def statistics(self, name: str | None = None) -> list[Statistics]:
+        """Per definition: counts by status, and durations of ended sagas."""
+        condition = _SAGAS.c.name == name if name else _SAGAS.c.name.is_not(None)
+        async with self._database.reading() as connection:
+            counts = await connection.execute(
+                select(_SAGAS.c.name, _SAGAS.c.status, func.count())
+                .where(condition)
+                .group_by(_SAGAS.c.name, _SAGAS.c.status)
+            )
+            found: dict[str, Statistics] = {}
+            for row in counts:
+                statistics = found.setdefault(row[0], Statistics(row[0]))
+                statistics.by_status[row[1]] = row[2]
+            durations: dict[str, list[float]] = defaultdict(list)
+            ended = select(_SAGAS.c.name, _SAGAS.c.duration_ms).where(
+                condition, _SAGAS.c.duration_ms.is_not(None)
+            )
+            for row in await connection.execute(ended.order_by(_SAGAS.c.duration_ms)):
+                durations[row[0]].append(row[1])
+        for key, values in durations.items():
+            found[key].p50_ms, found[key].p99_ms = percentile(values, 0.5), percentile(values, 0.99)
+        return [found[key] for key in sorted(found)]
+
+    async def rejected(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest messages that the log could not apply."""
+        table = _table(RejectedRow)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(table).order_by(table.c.sequence.desc()).limit(limit))
+            return [dict(row._mapping) for row in rows]
+
+    async def applied_sequence(self) -> int:
+        async with self._database.reading() as connection:
+            return await _applied(connection)
+
+
+def percentile(ordered: list[float], share: float) -> float:
+    """The value below which `share` of the ordered values lie (nearest rank)."""
+    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+
+
+async def _applied(connection: AsyncConnection) -> int:
+    positions = _table(PositionRow)
+    return int(
+        (await connection.execute(select(func.coalesce(func.sum(positions.c.sequence), 0)))).scalar_one()
+    )
+
+
+def _filtered(query: Select[Any], wanted: Filter) -> Select[Any]:
+    conditions = [
+        _SAGAS.c.status.in_(wanted.status) if wanted.status else None,
+        _SAGAS.c.name == wanted.name if wanted.name else None,
+        _SAGAS.c.version == wanted.version if wanted.version else None,
+        _SAGAS.c.started_at >= wanted.started_after if wanted.started_after else None,
+        _SAGAS.c.started_at < wanted.started_before if wanted.started_before else None,
+        _SAGAS.c.correlation_id == wanted.correlation_id if wanted.correlation_id else None,
+        or_(
+            _SAGAS.c.saga_id.startswith(wanted.query, autoescape=True),
+            _SAGAS.c.correlation_id.startswith(wanted.query, autoescape=True),
+        )
+        if wanted.query
+        else None,
+    ]
+    for name, value in wanted.labels:
+        labelled = select(_LABELS.c.saga_id).where(and_(_LABELS.c.name == name, _LABELS.c.value == value))
+        conditions.append(_SAGAS.c.saga_id.in_(labelled))
+    return query.where(*(condition for condition in conditions if condition is not None))
+
+
+def _write_cursor(row: dict[str, Any], wanted: Filter) -> str:
+    parts = [row["started_at"].isoformat(), row["saga_id"], wanted.fingerprint()]
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, wanted: Filter) -> tuple[datetime, str]:
+    try:
+        started_at, saga_id, fingerprint = json.loads(
+            base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        )
+        if fingerprint == wanted.fingerprint():
+            return datetime.fromisoformat(started_at), str(saga_id)
+    except (ValueError, TypeError, binascii.Error):
+        # Anything that is no cursor is answered alike.
+        fingerprint = ""
+    raise InvalidContract("the cursor is not one of this query: begin again without it")

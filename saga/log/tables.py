@@ -1,0 +1,104 @@
+"""The log's tables. Rows of `sagas` and `steps` are written from `saga.state` and from nothing else."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Index, Text
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from events.columns import UtcText
+
+
+class LogTable(SQLModel, registry=registry()):
+    """Tables of the log have metadata of their own: a service's tables are none of its business."""
+
+
+class SagaRow(LogTable, table=True):
+    """One saga. `sequence` is its last fact's; `duration_ms` is set when it has ended."""
+
+    __tablename__ = "sagas"
+    __table_args__ = (
+        Index("ix_sagas_started", "started_at", "saga_id"),
+        Index("ix_sagas_status", "status", "started_at", "saga_id"),
+        Index("ix_sagas_name", "name", "started_at", "saga_id"),
+    )
+
+    saga_id: str = Field(primary_key=True, max_length=64)
+    name: str = Field(max_length=64)
+    version: str = Field(max_length=32)
+    status: str = Field(max_length=16)
+    partition: int
+    sequence: int = Field(sa_type=BigInteger)
+    correlation_id: str = Field(index=True)
+    started_at: datetime = Field(sa_type=UtcText)
+    updated_at: datetime = Field(sa_type=UtcText)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcText)
+    duration_ms: float | None = None
+    ended_sequence: int | None = Field(default=None, sa_type=BigInteger)
+    outcome_stated: bool = False
+    input: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    abort: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+
+
+class StepRow(LogTable, table=True):
+    """One step of one saga."""
+
+    __tablename__ = "steps"
+
+    saga_id: str = Field(primary_key=True, max_length=64)
+    step: str = Field(primary_key=True, max_length=64)
+    status: str = Field(max_length=24)
+    attempt: int
+    opened: bool
+    started_at: datetime | None = Field(default=None, sa_type=UtcText)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcText)
+    closed_at: datetime | None = Field(default=None, sa_type=UtcText)
+    duration_ms: float | None = None
+    failure: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    sequence: int = Field(sa_type=BigInteger)
+
+
+class LabelRow(LogTable, table=True):
+    """A label given at the start of a saga."""
+
+    __tablename__ = "labels"
+
+    saga_id: str = Field(primary_key=True, max_length=64)
+    name: str = Field(primary_key=True, max_length=64)
+    value: str = Field(index=True)
+
+
+class FactRow(LogTable, table=True):
+    """A fact as it was stated: `envelope` is the message, byte for byte."""
+
+    __tablename__ = "facts"
+
+    partition: int = Field(primary_key=True)
+    sequence: int = Field(primary_key=True, sa_type=BigInteger)
+    saga_id: str = Field(index=True, max_length=64)
+    step: str = Field(max_length=64)
+    kind: str = Field(max_length=32)
+    stored_at: datetime = Field(sa_type=UtcText)
+    envelope: str = Field(sa_type=Text)
+
+
+class RejectedRow(LogTable, table=True):
+    """A message the log could not make sense of, and why."""
+
+    __tablename__ = "rejected"
+
+    partition: int = Field(primary_key=True)
+    sequence: int = Field(primary_key=True, sa_type=BigInteger)
+    subject: str
+    reason: str = Field(sa_type=Text)
+    stored_at: datetime = Field(sa_type=UtcText)
+
+
+class PositionRow(LogTable, table=True):
+    """How far a partition has been applied; written in one transaction with what it says."""
+
+    __tablename__ = "positions"
+
+    partition: int = Field(primary_key=True)
+    sequence: int = Field(sa_type=BigInteger)

@@ -1,0 +1,78 @@
+"""A saga's story in plain sentences, one per fact."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from contracts.facts import FactKind, Recorded
+from contracts.subjects import SAGA_STEP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One fact: when, how long after the start in milliseconds, and what it says."""
+
+    sequence: int
+    at: datetime
+    offset_ms: float
+    step: str
+    kind: str
+    text: str
+
+
+def timeline(facts: Sequence[Recorded]) -> list[Moment]:
+    """The facts of one saga, told in order."""
+    begun = facts[0].fact.time if facts else None
+    return [
+        Moment(
+            sequence=recorded.sequence,
+            at=recorded.fact.time,
+            offset_ms=round((recorded.fact.time - begun).total_seconds() * 1000, 3) if begun else 0.0,
+            step=recorded.fact.subject,
+            kind=recorded.fact.kind,
+            text=_told(recorded.fact.subject, recorded.fact.kind, recorded.fact.data),
+        )
+        for recorded in facts
+    ]
+
+
+def _told(step: str, kind: str, data: dict[str, Any]) -> str:
+    if step == SAGA_STEP:
+        return _told_of_saga(kind, data)
+    failure = data.get("failure") or {}
+    reason = f"{failure.get('code')}: {failure.get('message')}"
+    match kind:
+        case FactKind.STARTED:
+            return f"{step} is about to begin"
+        case FactKind.COMPLETED:
+            return (
+                f"{step} completed in {data.get('duration_ms', 0):.1f} ms (attempt {data.get('attempt', 1)})"
+            )
+        case FactKind.SKIPPED:
+            return f"{step} was skipped: {data.get('reason')}"
+        case FactKind.ATTEMPT_FAILED:
+            what = "undoing" if data.get("compensation") else "attempt"
+            return f"{step}: {what} {data.get('attempt')} failed ({reason}), again in {data.get('delay_s')} s"
+        case FactKind.FAILED:
+            return f"{step} failed for good ({reason})"
+        case FactKind.STOOD_DOWN:
+            return f"{step} stood down, it had no effect ({data.get('reason')})"
+        case FactKind.COMPENSATED:
+            return f"{step} was undone"
+        case FactKind.COMPENSATION_FAILED:
+            return f"{step} could not be undone ({reason}): a person must act"
+        case _:
+            return f"{step} stated {kind}"
+
+
+def _told_of_saga(kind: str, data: dict[str, Any]) -> str:
+    match kind:
+        case FactKind.STARTED:
+            return "the saga started"
+        case FactKind.ABORTED if data.get("cause") == "step":
+            return f"the saga turned round, because {data.get('step')} failed"
+        case FactKind.ABORTED:
+            return f"the saga turned round ({data.get('cause')} by {data.get('by')}: {data.get('reason')})"
+        case _:
+            return f"the log recorded the outcome: {kind}"
