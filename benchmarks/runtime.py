@@ -12,6 +12,7 @@ from events.bus import Bus
 from events.definitions import Definitions
 from events.settings import BusSettings
 from events.streams import declare
+from saga.api.app import open_parts
 from saga.action import Action, ActionContext, action
 from saga.client import SagaClient
 from saga.service import ServiceSettings, serve
@@ -58,4 +59,7 @@ async def running(url: str, data: Path, ended: Ended, *, log: bool = True) -> As
         await stack.enter_async_context(
             serve(actions(ended), bus, definitions, ServiceSettings(data=data), environment={})
         )
+        if log:
+            log_url = f"sqlite+aiosqlite:///{data / 'log.db'}"
+            await stack.enter_async_context(open_parts(bus, definitions, log_url))
         yield SagaClient(bus, definitions)

@@ -87,7 +87,11 @@ class SagaDefinition(BaseModel):
     @cached_property
     def graph(self) -> Graph:
         references = {step.name: step.references for step in self.steps}
-        return Graph({step.name: step.after for step in self.steps}, references)
+        return Graph(
+            {step.name: step.after for step in self.steps},
+            references,
+            (step.name for step in self.steps if step.on_error == "continue"),
+        )
 
     @cached_property
     def pivot(self) -> Step | None:

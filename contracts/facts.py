@@ -251,14 +251,14 @@ def state_fact(
     saga_id: str,
     step: str,
     kind: str,
-    data: BaseModel,
+    data: BaseModel | dict[str, Any],
     source: str,
     time: datetime,
     fact_id: str,
     correlation_id: str = "",
     traceparent: str = "",
 ) -> Fact:
-    """A new fact, caused by `about` (None for the first fact of a saga)."""
+    """A new fact, caused by `about` (None for the first fact of a saga). `data` may be JSON data already."""
     # Built without validation: every part was validated when it came in, and this is on the hot path.
     return Fact.model_construct(
         specversion="1.0",
@@ -273,5 +273,5 @@ def state_fact(
         correlationid=correlation_id or (about.correlationid if about else saga_id),
         causationid=about.id if about else "",
         traceparent=traceparent or (about.traceparent if about else ""),
-        data=data.__pydantic_serializer__.to_python(data, mode="json"),
+        data=data if isinstance(data, dict) else data.__pydantic_serializer__.to_python(data, mode="json"),
     )

@@ -17,12 +17,19 @@ class CarriedFields:
 
 
 class Graph:
-    """The DAG of one definition, by step name. Names are assumed to exist; `cycle` tells if it is no DAG."""
+    """The DAG of one definition, by step name. Names are assumed to exist; `cycle` tells if it is no DAG.
+
+    `continues` are the steps whose failure does not abort the saga.
+    """
 
     def __init__(
-        self, after: Mapping[str, tuple[str, ...]], references: Mapping[str, Iterable[Reference]]
+        self,
+        after: Mapping[str, tuple[str, ...]],
+        references: Mapping[str, Iterable[Reference]],
+        continues: Iterable[str] = (),
     ) -> None:
         self.predecessors = {step: tuple(dict.fromkeys(before)) for step, before in after.items()}
+        self.continues = frozenset(continues)
         self._references = {step: tuple(found) for step, found in references.items()}
 
     @cached_property

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from contracts.actions import ActionContract
 from contracts.money import Amount, CurrencyCode, Money
@@ -50,7 +50,10 @@ class Recipient(_Contract):
 
 
 class PaymentRequest(_Contract):
-    """The input of every payment saga. `amount` is what the sender pays, fee included."""
+    """The input of every payment saga. `amount` is what the sender pays, fee included.
+
+    Whether a payment may be made is for its steps to say; only what is no sensible number is refused here.
+    """
 
     reference: str = Field(min_length=1, max_length=64, description="the payer's own reference")
     amount: Money
@@ -59,6 +62,14 @@ class PaymentRequest(_Contract):
     recipient: Recipient
     purpose: str = Field(default="family support", max_length=140)
     priority: Priority = "cost"
+
+    @field_validator("amount")
+    @classmethod
+    def _sensible(cls, amount: Money) -> Money:
+        finest = amount.amount.as_tuple().exponent
+        if amount.amount.adjusted() > 15 or not isinstance(finest, int) or finest < -8:
+            raise ValueError("an amount has at most 16 digits before the point and 8 after it")
+        return amount
 
 
 class CreatePayment(_Contract):

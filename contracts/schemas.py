@@ -84,7 +84,7 @@ def _compare(
         yield f"{at}/{field}: has become required"
     if old.get("type") != new.get("type"):
         yield f"{at}: type was {old.get('type')}, is {new.get('type')}"
-    if gone := set(map(str, old.get("enum", []))) - set(map(str, new.get("enum", old.get("enum", [])))):
+    if gone := _values(old) - _values(new if "enum" in new else old):
         yield f"{at}: values are gone: {', '.join(sorted(gone))}"
     if "enum" not in old and "enum" in new:
         yield f"{at}: values have been restricted"
@@ -97,16 +97,23 @@ def _compare(
         yield from _compare(old["items"], new["items"], old_root, new_root, f"{at}/items", seen)
 
 
+_UPPER_LIMITS = ("maxLength", "maximum", "maxItems")
+_LOWER_LIMITS = ("minLength", "minimum", "minItems")
+
+
 def _narrowed(old: dict[str, Any], new: dict[str, Any], at: str) -> Iterator[str]:
-    for limit, tighter in (
-        ("maxLength", lambda was, now: now < was), ("minLength", lambda was, now: now > was),
-        ("maximum", lambda was, now: now < was), ("minimum", lambda was, now: now > was),
-        ("maxItems", lambda was, now: now < was), ("minItems", lambda was, now: now > was),
-    ):  # fmt: skip
-        if limit in new and (limit not in old or tighter(old[limit], new[limit])):
+    for limit in _UPPER_LIMITS:
+        if limit in new and new[limit] < old.get(limit, float("inf")):
+            yield f"{at}: {limit} has become {new[limit]}"
+    for limit in _LOWER_LIMITS:
+        if limit in new and new[limit] > old.get(limit, 0):
             yield f"{at}: {limit} has become {new[limit]}"
     if "pattern" in new and new["pattern"] != old.get("pattern"):
         yield f"{at}: pattern has become {new['pattern']}"
+
+
+def _values(schema: dict[str, Any]) -> set[str]:
+    return {str(value) for value in schema.get("enum", [])}
 
 
 def _resolved(schema: Any, root: dict[str, Any]) -> Any:

@@ -42,6 +42,7 @@ class Delivery:
         "received_at",
         "reply",
         "sequence",
+        "stream",
         "subject",
     )
 
@@ -52,6 +53,7 @@ class Delivery:
         self.subject: str = message.subject
         self.payload: bytes = message.data
         self.reply: str = message.reply
+        self.stream = tokens[2 + shift]
         self.deliveries = int(tokens[4 + shift])
         self.sequence = int(tokens[5 + shift])
         self.age_s = (now_ns - int(tokens[7 + shift])) / 1e9

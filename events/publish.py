@@ -21,6 +21,7 @@ from pydantic_core import from_json
 from contracts.facts import Fact
 from contracts.failure import SagaError
 from contracts.ids import new_saga_id
+from events.clock import monotonic
 from events.names import (
     BATCH_COMMIT,
     BATCH_DUPLICATE,
@@ -35,6 +36,7 @@ from events.names import (
 
 ATTEMPTS = 4
 _RETRY_DELAY_S = 0.1
+_SWEEP_S = 0.25
 
 
 class PublishFailed(SagaError):
@@ -94,17 +96,30 @@ class Publisher:
         self._timeout_s = timeout_s
         self._inbox = client.new_inbox()
         self._tokens = count()
-        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._waiting: dict[str, tuple[float, asyncio.Future[Msg]]] = {}
         self._subscription: Subscription | None = None
+        self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._acknowledged)
+        self._sweeper = asyncio.create_task(self._sweep(), name="publisher")
 
     async def stop(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         if self._subscription is not None and self._client.is_connected:
             await self._subscription.unsubscribe()
-        for waiting in self._waiting.values():
+        for _, waiting in self._waiting.values():
             waiting.cancel()
+
+    async def _sweep(self) -> None:
+        # One timer for all publishes in flight: a timer each costs a tenth of a hop.
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = monotonic()
+            for deadline, waiting in list(self._waiting.values()):
+                if deadline < now and not waiting.done():
+                    waiting.set_exception(_Transient(f"no acknowledgement within {self._timeout_s} s"))
 
     async def state(self, subject: str, fact: Fact, fence: Fence | None = None) -> Stored:
         """Publish a fact and wait until it is stored.
@@ -146,24 +161,21 @@ class Publisher:
     async def _ask(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> Msg:
         token = str(next(self._tokens))
         waiting: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = waiting
+        self._waiting[token] = (monotonic() + self._timeout_s, waiting)
         try:
             await self._client.publish(
                 subject, payload, reply=f"{self._inbox}.{token}", headers=dict(headers)
             )
-            async with asyncio.timeout(self._timeout_s):
-                return await waiting
-        except TimeoutError as error:
-            raise _Transient(f"no acknowledgement within {self._timeout_s} s") from error
+            return await waiting
         except NatsError as error:
             raise _Transient(str(error) or type(error).__name__) from error
         finally:
             self._waiting.pop(token, None)
 
     async def _acknowledged(self, message: Msg) -> None:
-        waiting = self._waiting.get(message.subject.rpartition(".")[2])
-        if waiting is not None and not waiting.done():
-            waiting.set_result(message)
+        found = self._waiting.get(message.subject.rpartition(".")[2])
+        if found is not None and not found[1].done():
+            found[1].set_result(message)
 
 
 class _Transient(Exception):

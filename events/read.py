@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -99,7 +99,7 @@ async def last_sequence(bus: Bus, partition: int) -> int:
 
 async def follow(
     bus: Bus, partition: int, after_sequence: int, *, max_batch: int = 500, max_wait_s: float = 0.05
-) -> AsyncIterator[list[StreamMessage]]:
+) -> AsyncGenerator[list[StreamMessage]]:
     """All messages of a partition after a sequence, for ever, in batches, in order and without gaps.
 
     A batch comes when it is full or when nothing more is there within `max_wait_s` seconds. The position

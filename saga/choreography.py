@@ -12,14 +12,15 @@ neither ended nor closed is then resumed (forward) or closed (after an abort) by
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from contracts.definition import SagaDefinition, Step
-from contracts.facts import ABORTED_KEY, STARTED_KEY, Carried, FactKey, FactKind, Facts
+from contracts.definition import SagaDefinition
+from contracts.facts import ABORTED_KEY, STARTED_KEY, FactKey, FactKind, Facts
 from contracts.failure import Failure
+from contracts.graph import Graph
 from contracts.references import Scope
-from contracts.subjects import SAGA_STEP
 from saga.conditions import holds
 
 SPOKEN = (FactKind.COMPLETED, FactKind.SKIPPED, FactKind.FAILED)
@@ -127,6 +128,9 @@ def decide(
 def _decide_wave(definition: SagaDefinition, step: str, facts: Facts, trigger: Trigger) -> Decision:
     if (step, FactKind.STARTED) not in facts:
         return Ignore("the saga is aborted and the step never started")
+    if all_passed(definition, facts):
+        # Nothing fences an abort on the last step: a cancel or deadline may be stored just after it.
+        return Ignore("the saga had completed before it was aborted")
     if said := _first(facts, step, CLOSED):
         return Ignore(f"the step is already closed: {said}")
     ended = (step, FactKind.COMPLETED) in facts or (step, FactKind.FAILED) in facts
@@ -173,22 +177,29 @@ def open_steps(definition: SagaDefinition, facts: Facts, among: Iterable[str]) -
 
 def needs(definition: SagaDefinition, step: str) -> tuple[tuple[FactKey, ...], ...]:
     """What a step needs to be due: of each group, one fact."""
-    before = definition.graph.predecessors[step]
-    if not before:
-        return ((STARTED_KEY,),)
-    return tuple(_passing_facts(definition.by_name[name]) for name in before)
+    return _needs(definition.graph, step)
 
 
-def _passing_facts(step: Step) -> tuple[FactKey, ...]:
-    kinds = [FactKind.COMPLETED, FactKind.SKIPPED]
-    if step.on_error == "continue":
-        kinds.append(FactKind.FAILED)
-    return tuple((step.name, kind) for kind in kinds)
+def _passing_facts(graph: Graph, step: str) -> tuple[FactKey, ...]:
+    """The facts of a step after which the steps that follow it may run."""
+    kinds = SPOKEN if step in graph.continues else (FactKind.COMPLETED, FactKind.SKIPPED)
+    return tuple((step, kind) for kind in kinds)
+
+
+@lru_cache(maxsize=8192)
+def _needs(graph: Graph, step: str) -> tuple[tuple[FactKey, ...], ...]:
+    before = graph.predecessors[step]
+    return tuple(_passing_facts(graph, name) for name in before) if before else ((STARTED_KEY,),)
+
+
+@lru_cache(maxsize=8192)
+def _causes(graph: Graph, step: str) -> frozenset[FactKey]:
+    return frozenset(key for group in _needs(graph, step) for key in group)
 
 
 def causes(definition: SagaDefinition, step: str) -> frozenset[FactKey]:
     """The facts that can trigger a step forward."""
-    return frozenset(key for group in needs(definition, step) for key in group)
+    return _causes(definition.graph, step)
 
 
 def heard_by(definition: SagaDefinition, step: str) -> frozenset[FactKey]:
@@ -197,22 +208,28 @@ def heard_by(definition: SagaDefinition, step: str) -> frozenset[FactKey]:
     return causes(definition, step) | {ABORTED_KEY} | closes
 
 
+def all_passed(definition: SagaDefinition, facts: Facts) -> bool:
+    """Whether every step has let the saga pass: it has completed, and no later abort changes that."""
+    graph = definition.graph
+    return all(any(key in facts for key in _passing_facts(graph, step)) for step in graph.predecessors)
+
+
 def may_abort(definition: SagaDefinition, facts: Facts) -> bool:
-    """Whether the saga can still be turned round: not aborted yet, and its pivot has not completed."""
+    """Whether the saga can still be turned round: not aborted or completed yet, nor its pivot completed."""
     pivot = definition.pivot
-    return ABORTED_KEY not in facts and not (pivot and (pivot.name, FactKind.COMPLETED) in facts)
+    past_pivot = pivot is not None and (pivot.name, FactKind.COMPLETED) in facts
+    return not (ABORTED_KEY in facts or past_pivot or all_passed(definition, facts))
 
 
 def scope_of(definition: SagaDefinition, step: str, facts: Facts) -> Scope:
     """The data a due step sees: the input, or what the facts before it carry, and their outputs."""
-    before = definition.graph.predecessors[step]
-    if not before:
+    if not definition.graph.predecessors[step]:
         return {"input": facts[STARTED_KEY].fact.data["input"], "steps": {}}
     scope: dict[str, dict[str, Any]] = {"input": {}, "steps": {}}
-    for name in before:
-        for key in _passing_facts(definition.by_name[name]):
+    for group in needs(definition, step):
+        for key in group:
             if key in facts:
-                _merge(scope, name, facts[key].fact.data)
+                _merge(scope, key[0], facts[key].fact.data)
     return scope
 
 
@@ -224,42 +241,19 @@ def _merge(scope: dict[str, dict[str, Any]], step: str, data: dict[str, Any]) ->
         scope["steps"][step] = data["output"]
 
 
-def carry(definition: SagaDefinition, step: str, scope: Scope) -> Carried:
-    """What the step's fact must carry on of the data it saw, for the steps after it."""
+def carry(definition: SagaDefinition, step: str, scope: Scope) -> dict[str, Any]:
+    """What the step's fact must carry on of the data it saw, for the steps after it (JSON of `Carried`)."""
     needed = definition.graph.carried[step]
     earlier, given = scope["steps"], scope["input"]
-    return Carried.model_construct(
-        input={name: given[name] for name in needed.input if name in given},
-        steps={
+    return {
+        "input": {name: given[name] for name in needed.input if name in given},
+        "steps": {
             name: {field: earlier[name][field] for field in fields if field in earlier[name]}
             for name, fields in needed.steps.items()
             if name in earlier
         },
-    )
+    }
 
 
 def _first(facts: Facts, step: str, kinds: Iterable[str]) -> str:
     return next((kind for kind in kinds if (step, kind) in facts), "")
-
-
-__all__ = [
-    "CLOSED",
-    "SAGA_STEP",
-    "SPOKEN",
-    "Compensate",
-    "Decision",
-    "Ignore",
-    "Run",
-    "Skip",
-    "StandDown",
-    "Trigger",
-    "Wait",
-    "carry",
-    "causes",
-    "decide",
-    "heard_by",
-    "may_abort",
-    "needs",
-    "open_steps",
-    "scope_of",
-]

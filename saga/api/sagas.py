@@ -99,7 +99,7 @@ def router(parts: Parts) -> APIRouter:
 
     @routes.get("", operation_id="listSagas")
     async def list_sagas(wanted: Annotated[WantedPage, Query()], response: Response) -> SagaPage:
-        page = await parts.queries.list(wanted.filter(), limit=wanted.limit, cursor=wanted.cursor)
+        page = await parts.queries.page(wanted.filter(), limit=wanted.limit, cursor=wanted.cursor)
         _stamp(response, page.as_of_sequence)
         return SagaPage(
             items=[SagaSummary.of(row) for row in page.items],

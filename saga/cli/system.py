@@ -5,10 +5,11 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from contracts.actions import DOMAINS
 from contracts.facts import Fact, data_model
@@ -18,7 +19,7 @@ from events.definitions import Definitions
 from events.embedded import server
 from events.publish import Fence
 from events.read import follow as follow_facts
-from events.read import last_sequence
+from events.read import StreamMessage, last_sequence
 from events.settings import BusSettings
 from events.streams import declare
 from saga.api.app import create_app, open_parts
@@ -61,7 +62,7 @@ async def running(
     settings = ServiceSettings(data=data)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(server(environment, data / "nats"))
-        sandbox_url = environment.get(OPERATOR_URL) or await stack.enter_async_context(_sandbox(data))
+        sandbox_url = environment.get(OPERATOR_URL) or str(await stack.enter_async_context(_sandbox(data)))
         bus = await stack.enter_async_context(await Bus.connect(BusSettings(url=url)))
         await declare(bus)
         definitions = await stack.enter_async_context(Definitions.open(bus))
@@ -75,10 +76,12 @@ async def running(
         yield System(parts, api_url, sandbox_url, settings)
 
 
-def _sandbox(data: Path, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+def _sandbox(data: Path, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:
     # By name at run time: this package may not depend on a service.
     module = import_module("services.sandboxes.mobile_money")
-    serving: AsyncIterator[str] = module.serve_sandbox(data / "mobile-money.db", host=host, port=port)
+    serving: AbstractAsyncContextManager[str] = module.serve_sandbox(
+        data / "mobile-money.db", host=host, port=port
+    )
     return serving
 
 
@@ -123,7 +126,7 @@ async def serve_sandbox_until_stopped(name: str, host: str, port: int, data: Pat
     """A sandbox, until stopped. Raises NotFound."""
     if name != "mobile-money":
         raise NotFound(f"no sandbox {name!r}: there is mobile-money")
-    async with _sandbox(data, host, port) as url:  # type: ignore[attr-defined]
+    async with _sandbox(data, host, port) as url:
         say(f"{name} sandbox on {url}")
         await asyncio.Event().wait()
 
@@ -134,22 +137,21 @@ async def tail(partition: int, after: int, *, follow: bool) -> None:
         newest = await last_sequence(bus, partition)
         if not follow and newest <= after:
             return
-        batches = follow_facts(bus, partition, after)
-        try:
+        async with aclosing(follow_facts(bus, partition, after)) as batches:
             async for batch in batches:
                 for message in batch:
-                    try:
-                        shown = json.loads(message.payload)
-                    except ValueError:
-                        shown = {"undecodable": message.payload.decode(errors="replace")}
-                    print(
-                        json.dumps({"sequence": message.sequence, "subject": message.subject, "fact": shown})
-                    )
+                    print(json.dumps(_shown(message)))
                 sys.stdout.flush()
                 if not follow and batch[-1].sequence >= newest:
                     return
-        finally:
-            await batches.aclose()
+
+
+def _shown(message: StreamMessage) -> dict[str, Any]:
+    try:
+        fact = json.loads(message.payload)
+    except ValueError:
+        fact = {"undecodable": message.payload.decode(errors="replace")}
+    return {"sequence": message.sequence, "subject": message.subject, "fact": fact}
 
 
 async def publish(file: str, definition: str | None) -> None:

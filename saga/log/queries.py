@@ -73,7 +73,7 @@ class Queries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self, wanted: Filter, *, limit: int = 50, cursor: str | None = None) -> Page:
+    async def page(self, wanted: Filter, *, limit: int = 50, cursor: str | None = None) -> Page:
         """A page of sagas. Raises InvalidContract if the cursor is not one of this filter."""
         query = _filtered(select(_SAGAS), wanted)
         if cursor is not None:

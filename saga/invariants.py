@@ -1,0 +1,274 @@
+"""What must hold of every saga, written once: the model check, the fault runs and the audit all ask here.
+
+All checks are over a definition, the facts of one saga in stream order, and (where somebody kept count)
+the effects in the outside world. They are pure, trust nothing that a fact claims, and answer with the
+breaches they found, so a clean saga gives an empty list.
+
+    check_facts     what the stream alone can tell: outcomes, fence, order forward and back, final status
+    check_effects   whether the facts tell the truth, and whether what is live may be live
+    check_journal   the same order, from a journal of effects and undos
+    check_end       after everything has come to rest: the saga has ended, or waits for a person
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from contracts.definition import SagaDefinition
+from contracts.facts import ABORTED_KEY, FactKey, FactKind, Recorded
+from contracts.subjects import SAGA_STEP
+from saga.choreography import CLOSED, SPOKEN, needs
+from saga.state import SagaState, SagaStatus, advance, fold, initial
+
+
+class Invariant(StrEnum):
+    """The names under which breaches are reported; they are stable."""
+
+    ONE_OUTCOME = "one_outcome"
+    ONE_ABORT = "one_abort"
+    ONE_CLOSING = "one_closing"
+    ONE_RUN = "one_delivery_runs"
+    FENCE = "fence"
+    PIVOT = "pivot"
+    NEEDS = "needs"
+    CLOSING = "closing"
+    REVERSE_ORDER = "reverse_order"
+    FINAL = "final_status"
+    EFFECT_ONCE = "effect_once"
+    UNDO_ONCE = "undo_once"
+    TRUTH = "facts_tell_the_truth"
+    ALL_OR_NOTHING = "all_or_nothing"
+    NOT_STUCK = "not_stuck"
+    NO_ERROR = "no_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One broken invariant, at a step (or `_saga`)."""
+
+    invariant: Invariant
+    step: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant} at {self.step}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class StepEffects:
+    """How often the effect of one (saga, step) really happened, and how often it was really undone."""
+
+    done: int = 0
+    undone: int = 0
+
+    @property
+    def live(self) -> bool:
+        return self.done > self.undone
+
+
+type Effects = Mapping[str, StepEffects]
+"""By step; a step that is not there had none."""
+
+type JournalEntry = tuple[str, Literal["done", "undone"]]
+
+_NONE = StepEffects()
+_FENCED = (FactKind.STARTED, *SPOKEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A saga as far as it has been read: its state, and the id of the last fact of every kind."""
+
+    definition: SagaDefinition
+    state: SagaState
+    said: Mapping[FactKey, str] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, definition: SagaDefinition) -> "Story":
+        return cls(definition, initial(definition))
+
+    def any(self, step: str, kinds: Iterable[str]) -> str:
+        return next((kind for kind in kinds if (step, kind) in self.said), "")
+
+    def then(self, recorded: Recorded) -> tuple["Story", list[Breach]]:
+        """The story with one more fact, and what that fact breaks. The same fact stored twice breaks nothing."""
+        key = recorded.fact.key
+        repeated = self.said.get(key) == recorded.fact.id
+        found = [] if repeated else list(_check_fact(self.definition, self, key))
+        state = advance(self.definition, self.state, recorded)
+        if self.state.ended and state.status != self.state.status:
+            found.append(Breach(Invariant.FINAL, key[0], f"{self.state.status} became {state.status}"))
+        return Story(self.definition, state, {**self.said, key: recorded.fact.id}), found
+
+
+def check_facts(definition: SagaDefinition, facts: Iterable[Recorded]) -> list[Breach]:
+    """Breaches visible in the stream alone. `facts` is every fact of the saga, in stream order."""
+    story, found = Story.begin(definition), []
+    for recorded in facts:
+        story, broken = story.then(recorded)
+        found += broken
+    return found
+
+
+def _check_fact(definition: SagaDefinition, story: Story, key: FactKey) -> Iterator[Breach]:
+    step, kind = key
+    if key == ABORTED_KEY:
+        yield from _check_abort(definition, story)
+    if step == SAGA_STEP or step not in definition.by_name:
+        return
+    if kind in _FENCED:
+        yield from _check_forward(definition, story, step, kind)
+    elif kind in CLOSED or kind == FactKind.COMPENSATION_FAILED:
+        yield from _check_closing(definition, story, step, kind)
+
+
+def _check_abort(definition: SagaDefinition, story: Story) -> Iterator[Breach]:
+    if ABORTED_KEY in story.said:
+        yield Breach(Invariant.ONE_ABORT, SAGA_STEP, "the saga was aborted twice")
+    pivot = definition.pivot
+    if pivot and (pivot.name, FactKind.COMPLETED) in story.said:
+        yield Breach(Invariant.PIVOT, pivot.name, "the saga was aborted after its pivot had completed")
+
+
+def _check_forward(definition: SagaDefinition, story: Story, step: str, kind: str) -> Iterator[Breach]:
+    if ABORTED_KEY in story.said:
+        yield Breach(Invariant.FENCE, step, f"stated {kind} after the abort")
+    said = story.any(step, SPOKEN)
+    if said:
+        yield Breach(Invariant.ONE_OUTCOME, step, f"stated {kind} after {said}")
+    for group in needs(definition, step):
+        if not any(key in story.said for key in group):
+            wanted = " or ".join(".".join(key) for key in group)
+            yield Breach(Invariant.NEEDS, step, f"stated {kind} without {wanted}")
+
+
+def _check_closing(definition: SagaDefinition, story: Story, step: str, kind: str) -> Iterator[Breach]:
+    if ABORTED_KEY not in story.said:
+        yield Breach(Invariant.CLOSING, step, f"stated {kind} although the saga is not aborted")
+    elif story.state.status == SagaStatus.COMPLETED:
+        yield Breach(Invariant.FINAL, step, f"stated {kind} although the saga had completed")
+    if (step, FactKind.STARTED) not in story.said:
+        yield Breach(Invariant.CLOSING, step, f"stated {kind} although it never started")
+    if said := story.any(step, CLOSED):
+        yield Breach(Invariant.ONE_CLOSING, step, f"stated {kind} after {said}")
+    for later in sorted(definition.graph.descendants[step]):
+        if (later, FactKind.STARTED) in story.said and not story.any(later, CLOSED):
+            yield Breach(Invariant.REVERSE_ORDER, step, f"stated {kind} while {later} was still open")
+
+
+def check_effects(
+    definition: SagaDefinition,
+    facts: Sequence[Recorded],
+    effects: Effects,
+    compensable: Collection[str] | None = None,
+) -> list[Breach]:
+    """Breaches of the effects as they are now, against the facts as they are now.
+
+    `compensable`: the steps whose action has an undo and whose effect does not stay; without it, those
+    that have stated `started`.
+    """
+    by_key = {recorded.fact.key: recorded for recorded in facts}
+    if compensable is None:
+        compensable = {step for step, kind in by_key if kind == FactKind.STARTED}
+    return effect_breaches(definition, by_key, fold(definition, facts).status, effects, compensable)
+
+
+def effect_breaches(
+    definition: SagaDefinition,
+    facts: Mapping[FactKey, Recorded],
+    status: SagaStatus,
+    effects: Effects,
+    compensable: Collection[str],
+) -> list[Breach]:
+    """As `check_effects`, for facts by key and a status that is already known."""
+    found: list[Breach] = []
+    for step in definition.by_name:
+        had = effects.get(step, _NONE)
+        found += _check_counts(step, had)
+        found += _check_truth(step, had, facts)
+        found += _check_status(step, had, facts, status)
+        if not (had.live and step in compensable):
+            continue
+        if status == SagaStatus.COMPENSATED:
+            detail = "the saga is compensated, and its effect is live"
+            found.append(Breach(Invariant.ALL_OR_NOTHING, step, detail))
+        found += [
+            Breach(Invariant.REVERSE_ORDER, step, f"its effect is live, that of {earlier} is undone")
+            for earlier in sorted(definition.graph.ancestors[step])
+            if effects.get(earlier, _NONE).undone
+        ]
+    return found
+
+
+def _check_counts(step: str, had: StepEffects) -> Iterator[Breach]:
+    if had.done > 1:
+        yield Breach(Invariant.EFFECT_ONCE, step, f"its effect happened {had.done} times")
+    if had.undone > min(1, had.done):
+        yield Breach(Invariant.UNDO_ONCE, step, f"{had.done} effects, undone {had.undone} times")
+
+
+def _check_truth(step: str, had: StepEffects, facts: Mapping[FactKey, Recorded]) -> Iterator[Breach]:
+    if (step, FactKind.COMPLETED) in facts and not had.done:
+        yield Breach(Invariant.TRUTH, step, "stated completed without an effect")
+    if (step, FactKind.COMPENSATED) in facts and had.live:
+        yield Breach(Invariant.TRUTH, step, "stated compensated, and its effect is live")
+    for kind in (FactKind.SKIPPED, FactKind.STOOD_DOWN):
+        if (step, kind) in facts and had.done:
+            yield Breach(Invariant.TRUTH, step, f"stated {kind}, and there was an effect")
+    failed = facts.get((step, FactKind.FAILED))
+    if failed and failed.fact.data["failure"].get("effect") == "none" and had.done:
+        yield Breach(Invariant.TRUTH, step, "stated a failure without effect, and there was one")
+
+
+def _check_status(
+    step: str, had: StepEffects, facts: Mapping[FactKey, Recorded], status: SagaStatus
+) -> Iterator[Breach]:
+    if status == SagaStatus.COMPLETED and (step, FactKind.COMPLETED) in facts and not had.live:
+        yield Breach(Invariant.ALL_OR_NOTHING, step, "the saga is completed, and its effect is not live")
+    if status in (SagaStatus.COMPLETED, SagaStatus.RUNNING, SagaStatus.FAILED) and had.undone:
+        yield Breach(Invariant.ALL_OR_NOTHING, step, f"it was undone, and the saga is {status}")
+
+
+def check_journal(definition: SagaDefinition, journal: Iterable[JournalEntry]) -> list[Breach]:
+    """Breaches in a journal of effects and undos of compensable steps, given in the order they happened."""
+    done: Counter[str] = Counter()
+    undone: Counter[str] = Counter()
+    found: list[Breach] = []
+    for step, what in journal:
+        (done if what == "done" else undone)[step] += 1
+        found += _check_counts(step, StepEffects(done[step], undone[step]))
+        around = definition.graph.ancestors[step] if what == "done" else definition.graph.descendants[step]
+        for other in sorted(around):
+            broken = undone[other] if what == "done" else done[other] > undone[other]
+            if broken:
+                found.append(Breach(Invariant.REVERSE_ORDER, step, f"{what} out of order with {other}"))
+    return found
+
+
+def check_end(definition: SagaDefinition, facts: Sequence[Recorded]) -> list[Breach]:
+    """Breaches once everything has come to rest: a saga must have ended, or wait for a person."""
+    return end_breaches(fold(definition, facts))
+
+
+def end_breaches(state: SagaState) -> list[Breach]:
+    """As `check_end`, for a state that is already known."""
+    if state.ended or state.status == SagaStatus.WAITING:
+        return []
+    still = ", ".join(f"{name} {step.status}" for name, step in state.steps.items())
+    return [Breach(Invariant.NOT_STUCK, SAGA_STEP, f"nothing moves, and the saga is {state.status}: {still}")]
+
+
+def audit(
+    definition: SagaDefinition,
+    facts: Sequence[Recorded],
+    effects: Effects | None = None,
+    *,
+    at_rest: bool = False,
+) -> list[Breach]:
+    """Every breach of one saga. `at_rest`: nothing is under way any more, so it must have ended."""
+    found = check_facts(definition, facts)
+    if effects is not None:
+        found += check_effects(definition, facts, effects)
+    return found + (check_end(definition, facts) if at_rest else [])

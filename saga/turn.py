@@ -1,0 +1,207 @@
+"""One turn: one step of one saga, on one delivery; and the voice in which a participant states facts about it.
+
+Every fact of a step goes through here, with the fence it needs and the id that makes a repeat the same fact.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from pydantic import BaseModel
+
+from contracts.definition import SagaDefinition, Step
+from contracts.facts import (
+    ABORTED_KEY,
+    AttemptFailed,
+    Fact,
+    FactKey,
+    FactKind,
+    Facts,
+    Recorded,
+    SagaAborted,
+    StepFailed,
+    state_fact,
+)
+from contracts.failure import Failure
+from contracts.ids import fact_id
+from contracts.subjects import SAGA_STEP
+from events.bus import Bus
+from events.clock import Clock
+from events.publish import Fence, Fenced, outgoing
+from events.read import ReadFailed, read_facts
+from saga.choreography import Trigger, causes
+
+log = structlog.get_logger(__name__)
+
+_READS = 10
+_REREAD_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The delivery must come again after `delay_s` seconds."""
+
+    delay_s: float
+
+
+type Answer = Later | None
+"""What a turn answers: nothing more to do with the delivery, or the delivery again later."""
+
+DONE: Answer = None
+
+
+@dataclass(slots=True)
+class Turn:
+    """`facts` is what is known of the saga: the trigger alone, or a reading."""
+
+    definition: SagaDefinition
+    step: Step
+    heard: Recorded
+    trigger: Trigger
+    facts: Facts
+
+    @property
+    def saga_id(self) -> str:
+        return self.heard.fact.sagaid
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Which attempt this is, from 1, and how many seconds too early it comes."""
+
+    number: int
+    wait_s: float
+
+
+class Voice:
+    """Reads a saga and states facts about a step, for one participant."""
+
+    def __init__(self, bus: Bus, source: str, clock: Clock) -> None:
+        self._bus = bus
+        self._source = source
+        self._clock = clock
+
+    async def read(self, turn: Turn, *, whole: bool) -> Facts:
+        """The saga as it is now: all of it, or what a step's forward decision needs.
+
+        It must hold the trigger: a replica of the server that is behind is asked again. Raises ReadFailed.
+        """
+        saga, saga_id, subjects = turn.definition.name, turn.saga_id, self._bus.subjects
+        wanted = [subjects.all_of(saga, saga_id)]
+        if not whole:
+            keys: Sequence[FactKey] = [ABORTED_KEY, *causes(turn.definition, turn.step.name)]
+            wanted = [subjects.own(saga, turn.step.name, saga_id)]
+            wanted += [subjects.fact(saga, *key, saga_id) for key in keys]
+        for attempt in range(1, _READS + 1):
+            facts = await read_facts(self._bus, saga_id, wanted)
+            found = facts.get(turn.trigger.key)
+            if found is not None and found.sequence >= turn.trigger.sequence:
+                return facts
+            await asyncio.sleep(_REREAD_S * attempt)
+        raise ReadFailed(f"the reading of saga {saga_id} lacks fact {turn.trigger.sequence}, which was heard")
+
+    async def state(
+        self, turn: Turn, kind: FactKind, data: BaseModel | dict[str, Any], *, discriminator: str = ""
+    ) -> bool:
+        """State a fact unless the saga is aborted. False if the fence has refused it."""
+        fact = self._fact(turn, turn.step.name, kind, data, discriminator)
+        try:
+            await self._bus.publisher.state(self._subject(turn, kind), fact, self._fence(turn))
+        except Fenced:
+            return False
+        return True
+
+    async def close(self, turn: Turn, kind: FactKind, data: BaseModel) -> None:
+        """State how the step ends in the wave back; it is stated once."""
+        subject = self._subject(turn, kind)
+        fact = self._fact(turn, turn.step.name, kind, data)
+        try:
+            await self._bus.publisher.state(subject, fact, Fence(subject))
+        except Fenced:
+            log.debug("step.already_closed", step=turn.step.name, saga_id=turn.saga_id, kind=kind)
+
+    async def abort(self, turn: Turn, failed: StepFailed, by: str) -> bool:
+        """State `failed` and turn the saga round, in one atomic batch. False if a fence has refused it:
+        the saga is aborted already, or its pivot has completed."""
+        pivot = turn.definition.pivot
+        aborted = SagaAborted(cause="step", step=turn.step.name, failure=failed.failure, by=by)
+        past_pivot = (
+            Fence(self._bus.subjects.fact(turn.definition.name, pivot.name, FactKind.COMPLETED, turn.saga_id))
+            if pivot
+            else None
+        )
+        failed_fact = self._fact(turn, turn.step.name, FactKind.FAILED, failed)
+        aborted_fact = self._fact(turn, SAGA_STEP, FactKind.ABORTED, aborted)
+        messages = [
+            outgoing(self._subject(turn, FactKind.FAILED), failed_fact, self._fence(turn)),
+            outgoing(self._aborted_subject(turn), aborted_fact, past_pivot),
+        ]
+        try:
+            await self._bus.publisher.batch(messages)
+        except Fenced:
+            return False
+        return True
+
+    async def attempt_failed(
+        self, turn: Turn, failure: Failure, attempt: int, delay_s: float, *, compensation: bool
+    ) -> bool:
+        """State that an attempt failed and will be repeated. False if the saga was aborted meanwhile."""
+        data = AttemptFailed(
+            failure=failure,
+            attempt=attempt,
+            delay_s=round(delay_s, 3),
+            not_before=self._clock() + timedelta(seconds=delay_s),
+            compensation=compensation,
+        )
+        log.info(
+            "step.attempt_failed", step=turn.step.name, saga_id=turn.saga_id, attempt=attempt,
+            code=failure.code, again_in_s=data.delay_s, compensation=compensation,
+        )  # fmt: skip
+        if not compensation:
+            return await self.state(turn, FactKind.ATTEMPT_FAILED, data, discriminator=str(attempt))
+        fact = self._fact(turn, turn.step.name, FactKind.ATTEMPT_FAILED, data, f"undo.{attempt}")
+        await self._bus.publisher.state(self._subject(turn, FactKind.ATTEMPT_FAILED), fact)
+        return True
+
+    def attempt(self, turn: Turn, *, compensation: bool) -> Attempt:
+        """The attempt this turn would be, counted from what was stated, so that it survives every process."""
+        failed = turn.facts.get((turn.step.name, FactKind.ATTEMPT_FAILED))
+        if failed is None:
+            return Attempt(1, 0.0)
+        earlier = AttemptFailed.model_validate(failed.fact.data)
+        if earlier.compensation is not compensation:
+            return Attempt(1, 0.0)
+        return Attempt(earlier.attempt + 1, (earlier.not_before - self._clock()).total_seconds())
+
+    def _subject(self, turn: Turn, kind: FactKind) -> str:
+        return self._bus.subjects.fact(turn.definition.name, turn.step.name, kind, turn.saga_id)
+
+    def _aborted_subject(self, turn: Turn) -> str:
+        return self._bus.subjects.fact(turn.definition.name, *ABORTED_KEY, turn.saga_id)
+
+    def _fence(self, turn: Turn) -> Fence:
+        return Fence(self._aborted_subject(turn))
+
+    def _fact(
+        self,
+        turn: Turn,
+        step: str,
+        kind: FactKind,
+        data: BaseModel | dict[str, Any],
+        discriminator: str = "",
+    ) -> Fact:
+        about = turn.heard.fact
+        return state_fact(
+            about=about,
+            definition=about.definition,
+            saga_id=about.sagaid,
+            step=step,
+            kind=kind,
+            data=data,
+            source=self._source,
+            time=self._clock(),
+            fact_id=fact_id(about.sagaid, step, kind, discriminator),
+        )

@@ -1,0 +1,220 @@
+"""The part of a participant that does and undoes: one attempt after the other, each end stated as a fact."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from contracts.facts import (
+    ABORTED_KEY,
+    Carried,
+    CompensationFailed,
+    FactKind,
+    StepCompensated,
+    StepFailed,
+    StepStarted,
+    StoodDown,
+    explain,
+)
+from contracts.failure import CODE_INPUT_INVALID, Failure, InvalidContract
+from contracts.references import Scope
+from contracts.retries import next_delay_s
+from events.clock import Chance, Clock, monotonic
+from events.database import Database
+from events.inbox import AlreadyUndone, EffectKey, Inbox
+from saga.action import Action, ActionContext
+from saga.breaker import Breakers
+from saga.choreography import Compensate, StandDown, carry, decide
+from saga.execution import Deferred, Done, Failed, Gone, attempt_to_do, attempt_to_undo
+from saga.turn import DONE, Answer, Later, Turn, Voice
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a worker works with, opened by its participant."""
+
+    breakers: Breakers
+    clock: Clock
+    chance: Chance
+    database: Database | None
+    inbox: Inbox | None
+    resource: Any
+
+
+class Worker:
+    """Does and undoes the steps of one action."""
+
+    def __init__(self, action: Action, voice: Voice, tools: Tools) -> None:
+        self._action = action
+        self._voice = voice
+        self._tools = tools
+
+    async def run(self, turn: Turn, scope: Scope, *, resumed: bool) -> Answer:
+        """Do the step: one attempt."""
+        attempt = self._voice.attempt(turn, compensation=False)
+        if attempt.wait_s > 0:
+            return Later(attempt.wait_s)
+        try:
+            arguments = turn.step.template.resolve(scope)
+            command = self._action.input.model_validate(arguments)
+        except (ValidationError, InvalidContract) as error:
+            reason = explain(error) if isinstance(error, ValidationError) else str(error)
+            failure = Failure(code=CODE_INPUT_INVALID, message=reason[:4096], effect="none")
+            return await self.fail(turn, failure, attempt.number, scope)
+        if self._action.compensable and turn.step.compensate and not resumed:
+            started = StepStarted(input=arguments, attempt=attempt.number)
+            if not await self._voice.state(turn, FactKind.STARTED, started):
+                return await self._refused(turn)
+        begun = monotonic()
+        context = self._context(turn, attempt.number)
+        end = await attempt_to_do(self._action, context, command, self._tools.inbox, turn.step.timeout_s)
+        match end:
+            case Done(output):
+                return await self._complete(turn, output or {}, scope, attempt.number, begun)
+            case Failed(failure):
+                return await self.fail(turn, failure, attempt.number, scope)
+            case Deferred(delay_s):
+                return Later(delay_s)
+            case Gone():
+                log.warning("step.already_undone", step=turn.step.name, saga_id=turn.saga_id)
+        return DONE
+
+    async def _complete(
+        self, turn: Turn, output: dict[str, Any], scope: Scope, attempt: int, begun: float
+    ) -> Answer:
+        # Built as JSON data, for this is the one fact of every hop; its model is StepCompleted.
+        completed = {
+            "output": output,
+            "carried": carry(turn.definition, turn.step.name, scope),
+            "attempt": attempt,
+            "duration_ms": round((monotonic() - begun) * 1000, 3),
+        }
+        if await self._voice.state(turn, FactKind.COMPLETED, completed):
+            return DONE
+        return await self._refused(turn, output=output)
+
+    async def fail(self, turn: Turn, failure: Failure, attempt: int, scope: Scope | None) -> Answer:
+        """An attempt has failed: try again later, or fail for good. `scope` is None if it is not known."""
+        delay_s = next_delay_s(turn.step.retry, failure, attempt, self._tools.chance())
+        if delay_s is not None:
+            if await self._voice.attempt_failed(turn, failure, attempt, delay_s, compensation=False):
+                return Later(delay_s)
+            return await self._refused(turn, failure=failure)
+        if self._tools.inbox is not None:
+            try:
+                output = await self._tools.inbox.refuse(EffectKey(turn.saga_id, turn.step.name), failure)
+            except AlreadyUndone:
+                return DONE
+            if output is not None and scope is not None:
+                # Another replica's effect came first, so the step has not failed.
+                return await self._complete(turn, output, scope, attempt, monotonic())
+        carried = Carried()
+        if scope is not None:
+            carried = Carried.model_validate(carry(turn.definition, turn.step.name, scope))
+        failed = StepFailed(failure=failure, attempt=attempt, carried=carried)
+        if turn.step.on_error == "abort":
+            return await self._abort(turn, failed)
+        return await self._state_failed(turn, failed)
+
+    async def _abort(self, turn: Turn, failed: StepFailed) -> Answer:
+        if await self._voice.abort(turn, failed, by=self._action.name):
+            return DONE
+        turn.facts = await self._voice.read(turn, whole=True)
+        if (turn.step.name, FactKind.FAILED) in turn.facts:
+            return DONE
+        if ABORTED_KEY in turn.facts:
+            return await self._close_as_owner(turn, failure=failed.failure)
+        # The pivot has completed: from here the saga only goes forward, and this step waits for a person.
+        return await self._state_failed(turn, failed)
+
+    async def _state_failed(self, turn: Turn, failed: StepFailed) -> Answer:
+        if await self._voice.state(turn, FactKind.FAILED, failed):
+            return DONE
+        return await self._refused(turn, failure=failed.failure)
+
+    async def _refused(
+        self, turn: Turn, *, failure: Failure | None = None, output: dict[str, Any] | None = None
+    ) -> Answer:
+        """The saga was aborted while this step was under way."""
+        turn.facts = await self._voice.read(turn, whole=True)
+        return await self._close_as_owner(turn, failure=failure, output=output)
+
+    async def _close_as_owner(
+        self, turn: Turn, *, failure: Failure | None = None, output: dict[str, Any] | None = None
+    ) -> Answer:
+        turn.trigger = replace(turn.trigger, owner=True, refused=failure)
+        decision = decide(turn.definition, turn.step.name, turn.facts, turn.trigger)
+        match decision:
+            case Compensate():
+                return await self.compensate(turn, replace(decision, output=decision.output or output))
+            case StandDown(reason):
+                await self.stand_down(turn, reason)
+        return DONE
+
+    async def stand_down(self, turn: Turn, reason: str) -> None:
+        """Close a step that had no effect."""
+        await self._voice.close(turn, FactKind.STOOD_DOWN, StoodDown(reason=reason))
+
+    async def compensate(self, turn: Turn, decision: Compensate) -> Answer:
+        """Undo the step: one attempt."""
+        attempt = self._voice.attempt(turn, compensation=True)
+        if attempt.wait_s > 0:
+            return Later(attempt.wait_s)
+        begun = monotonic()
+        match await self._undo(turn, decision, attempt.number):
+            case Done() | Gone():
+                compensated = StepCompensated(
+                    attempt=attempt.number,
+                    output_known=decision.output is not None,
+                    duration_ms=round((monotonic() - begun) * 1000, 3),
+                )
+                await self._voice.close(turn, FactKind.COMPENSATED, compensated)
+            case Failed(failure):
+                return await self._undo_failed(turn, failure, attempt.number)
+            case Deferred(delay_s):
+                return Later(delay_s)
+        return DONE
+
+    async def _undo(self, turn: Turn, decision: Compensate, attempt: int) -> Done | Gone | Failed | Deferred:
+        try:
+            command = self._action.input.model_validate(decision.input)
+        except ValidationError as error:
+            return Failed(Failure(code=CODE_INPUT_INVALID, message=explain(error)[:4096], effect="none"))
+        context = self._context(turn, attempt)
+        return await attempt_to_undo(
+            self._action, context, command, decision.output, self._tools.inbox, turn.step.timeout_s
+        )
+
+    async def _undo_failed(self, turn: Turn, failure: Failure, attempt: int) -> Answer:
+        # Giving up an undo needs a person, so it is tried again whatever the reason was.
+        again = failure.model_copy(update={"retryable": True})
+        delay_s = next_delay_s(turn.step.compensation_retry, again, attempt, self._tools.chance())
+        if delay_s is not None:
+            await self._voice.attempt_failed(turn, failure, attempt, delay_s, compensation=True)
+            return Later(delay_s)
+        log.error("step.compensation_failed", step=turn.step.name, saga_id=turn.saga_id, code=failure.code)
+        failed = CompensationFailed(failure=failure, attempt=attempt)
+        await self._voice.close(turn, FactKind.COMPENSATION_FAILED, failed)
+        return DONE
+
+    def _context(self, turn: Turn, attempt: int) -> ActionContext:
+        fact = turn.heard.fact
+        tools = self._tools
+        return ActionContext(
+            saga_id=fact.sagaid,
+            step=turn.step.name,
+            action=self._action.name,
+            definition=fact.definition,
+            attempt=attempt,
+            deadline=tools.clock() + timedelta(seconds=turn.step.timeout_s),
+            clock=tools.clock,
+            breakers=tools.breakers,
+            correlation_id=fact.correlationid,
+            traceparent=fact.traceparent,
+            database=tools.database,
+            resource=tools.resource,
+        )
