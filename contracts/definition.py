@@ -5,6 +5,7 @@ with a definition is said when it is made, all of it at once.
 """
 
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -27,10 +28,17 @@ Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{
 COMPENSATION_RETRY = ExponentialRetry(max_attempts=12, delay_s=0.5, max_delay_s=60.0)
 
 
-class Step(BaseModel):
-    """One use of an action. Durations in seconds."""
-
+class _Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A changed copy, validated. pydantic's own would keep what was worked out from the old content."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**fields | dict(update or {}))
+
+
+class Step(_Contract):
+    """One use of an action. Durations in seconds."""
 
     name: StepName
     action: ActionName
@@ -57,10 +65,8 @@ class Step(BaseModel):
         return self.template.references + (condition_references(self.when) if self.when else ())
 
 
-class SagaDefinition(BaseModel):
+class SagaDefinition(_Contract):
     """The contract `name@version`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Token
     version: Version = "1"

@@ -54,7 +54,7 @@ async def bury(
 async def read_dead_letters(bus: Bus, *, limit: int = 100) -> list[DeadLetter]:
     """The newest dead letters, oldest first, at most `limit`."""
     info = await bus.jetstream.stream_info(bus.names.dead_letters)
-    first = max(info.state.first_seq, info.state.last_seq - limit + 1)
+    first = max(1, info.state.first_seq, info.state.last_seq - limit + 1)
     found = []
     for sequence in range(first, info.state.last_seq + 1):
         message = await bus.jetstream.get_msg(bus.names.dead_letters, seq=sequence)

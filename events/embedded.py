@@ -215,9 +215,8 @@ async def check_server(url: str, timeout_s: float = 3.0) -> ServerInfo:
         """The final error is raised by connect; this keeps the client from printing every try."""
 
     try:
-        client = await nats.connect(
-            url, connect_timeout=timeout_s, allow_reconnect=False, max_reconnect_attempts=0, error_cb=ignore
-        )
+        async with asyncio.timeout(timeout_s):
+            client = await nats.connect(url, allow_reconnect=False, error_cb=ignore)
     except (NatsError, OSError, TimeoutError) as error:
         raise Unusable(f"no NATS server at {url}: {str(error) or type(error).__name__}") from error
     try:

@@ -146,10 +146,10 @@ class Inbox:
 
     async def _insert(self, session: AsyncSession, key: EffectKey, state: str, **values: Any) -> None:
         row = {"saga_id": key.saga_id, "step": key.step, "state": state, "at": self._clock(), **values}
-        await session.execute(insert(GUARD).values(row))
+        await (await session.connection()).execute(insert(GUARD).values(row))
 
     async def _set(self, session: AsyncSession, key: EffectKey, state: str, **values: Any) -> None:
-        await session.execute(
+        await (await session.connection()).execute(
             update(GUARD)
             .where(GUARD.c.saga_id == key.saga_id, GUARD.c.step == key.step)
             .values(state=state, at=self._clock(), **values)
@@ -159,7 +159,7 @@ class Inbox:
 async def _row(session: AsyncSession, key: EffectKey) -> Any:
     # Locked, so that on a server with concurrent writers the first transaction decides and the others see it.
     query = select(GUARD).where(GUARD.c.saga_id == key.saga_id, GUARD.c.step == key.step).with_for_update()
-    return (await session.execute(query)).one_or_none()
+    return (await (await session.connection()).execute(query)).one_or_none()
 
 
 def _decided(key: EffectKey, row: Any) -> Output:

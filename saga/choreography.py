@@ -7,8 +7,10 @@ What the rules lean on: all facts of one saga are totally ordered, and once `_sa
 server refuses every `started`, `completed`, `skipped` and `failed` of that saga. So after the abort what
 is absent stays absent, and every decision of the wave back is made on a reading that includes the abort.
 
-Crash: a delivery that was not acknowledged comes again with `owner=True`. A step that `started` and has
-neither ended nor closed is then resumed (forward) or closed (after an abort) by that delivery alone.
+Crash: a delivery that was not acknowledged comes again. A step that `started` and has neither ended nor
+closed is then resumed (forward) or closed (after an abort) by the delivery of its last cause, and by no
+other: one that waited for a later fact must not undo a step that is running. The server may count a
+redelivery as the first one (a killed server forgets), so nothing is decided on that count.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,8 +33,8 @@ CLOSED = (FactKind.COMPENSATED, FactKind.STOOD_DOWN)
 class Trigger:
     """The fact a participant has just heard.
 
-    `owner` is true when this very delivery may have begun the step before: it was redelivered, or
-    the fence has refused what the step wanted to state. `refused` is the failure it then wanted to state.
+    `owner` tells that it was redelivered, or that the fence has refused what the step wanted to state (no
+    rule depends on it). `refused` is the failure it then wanted to state.
     """
 
     sequence: int
@@ -107,17 +109,13 @@ def decide(
         return Ignore("this fact does not cause the step")
     if said := _first(facts, step, SPOKEN):
         return Ignore(f"the step has already stated {said}")
-    sequences = []
     for keys in needs(definition, step):
-        present = [facts[key].sequence for key in keys if key in facts]
-        if not present:
+        if not any(key in facts for key in keys):
             return Wait(f"waits for {' or '.join('.'.join(key) for key in keys)}")
-        sequences.append(max(present))
-    if max(sequences) != trigger.sequence:
+    if trigger.sequence != _last_cause(definition, step, facts):
         return Wait("a later fact is the last one the step needs, and triggers it")
+    # Started or not, it is this delivery that runs the step: if nobody else may, nobody else is waited for.
     started = (step, FactKind.STARTED) in facts
-    if started and not trigger.owner:
-        return Ignore("the step is already running")
     scope = scope_of(definition, step, facts)
     condition = definition.by_name[step].when
     if not started and condition is not None and not condition_holds(condition, scope):
@@ -135,8 +133,8 @@ def _decide_wave(definition: SagaDefinition, step: str, facts: Facts, trigger: T
         return Ignore(f"the step is already closed: {said}")
     ended = (step, FactKind.COMPLETED) in facts or (step, FactKind.FAILED) in facts
     forward = trigger.key in causes(definition, step)
-    if not ended and not (forward and trigger.owner):
-        return Ignore("in flight: its owner, or the redelivery of its trigger, closes it")
+    if not ended and not (forward and trigger.sequence == _last_cause(definition, step, facts)):
+        return Ignore("in flight: the delivery that runs it closes it, now or when it comes again")
     if ended and forward:
         return Ignore("the abort and the closing of later steps trigger the undo")
     if still_open := open_steps(definition, facts, among=definition.graph.descendants[step]):
@@ -158,6 +156,11 @@ def _close(step: str, facts: Facts, trigger: Trigger) -> Decision:
         input=facts[step, FactKind.STARTED].fact.data["input"],
         output=completed.fact.data["output"] if completed else None,
     )
+
+
+def _last_cause(definition: SagaDefinition, step: str, facts: Facts) -> int:
+    """The sequence of the last of the facts a step needs: its delivery, and no other, runs the step."""
+    return max((facts[key].sequence for key in causes(definition, step) if key in facts), default=0)
 
 
 def _last_of_wave(definition: SagaDefinition, step: str, facts: Facts) -> int:

@@ -140,20 +140,27 @@ def _advance_step(step: StepState, kind: str, recorded: Recorded) -> StepState:
                 started_at=step.started_at, duration_ms=data.get("duration_ms"),
                 failure=data.get("failure"), sequence=recorded.sequence,
             )  # fmt: skip
-        case FactKind.ATTEMPT_FAILED:
+        case FactKind.ATTEMPT_FAILED if not _too_late(step, data):
             status = StepStatus.COMPENSATING if data.get("compensation") else StepStatus.RETRYING
             return replace(
                 step, status=status, attempt=attempt, failure=data.get("failure"), sequence=recorded.sequence
             )
         case FactKind.COMPENSATED | FactKind.STOOD_DOWN if step.status not in CLOSED_STATUSES:
             return replace(step, status=StepStatus(kind), closed_at=fact.time, sequence=recorded.sequence)
-        case FactKind.COMPENSATION_FAILED:
+        case FactKind.COMPENSATION_FAILED if step.status not in CLOSED_STATUSES:
             return replace(
                 step, status=StepStatus.COMPENSATION_FAILED, failure=data.get("failure"),
                 sequence=recorded.sequence,
             )  # fmt: skip
         case _:
             return step
+
+
+def _too_late(step: StepState, data: dict[str, Any]) -> bool:
+    """A worker that was paused may state its failed attempt after another one has ended the step."""
+    if data.get("compensation"):
+        return step.status in CLOSED_STATUSES
+    return step.ended_at is not None or step.status in CLOSED_STATUSES
 
 
 def status_of(definition: SagaDefinition, state: SagaState) -> SagaStatus:

@@ -20,7 +20,7 @@ from events.streams import declare
 def quiet_logs() -> None:
     import logging
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, os.environ.get("SAGA_LOG_LEVEL", "CRITICAL"))))
 
 
 @pytest.fixture(scope="session")
