@@ -88,7 +88,7 @@ def make_broker(settings: BusSettings, **options: Any) -> NatsBroker:
         log.info("bus.reconnected", url=settings.url)
 
     async def disconnected() -> None:
-        log.warning("bus.disconnected", url=settings.url)
+        log.info("bus.disconnected", url=settings.url)
 
     async def failed(error: Exception) -> None:
         log.warning("bus.error", error=str(error) or type(error).__name__)

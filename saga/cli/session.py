@@ -11,9 +11,12 @@ from typing import Any
 import structlog
 
 
-def run[Answer](coroutine: Coroutine[Any, Any, Answer]) -> Answer:
-    """Run it to its end; SIGINT and SIGTERM cancel it, and it may clean up."""
-    _configure_logs()
+def run[Answer](coroutine: Coroutine[Any, Any, Answer], *, log_level: str = "WARNING") -> Answer:
+    """Run it to its end; SIGINT and SIGTERM cancel it, and it may clean up.
+
+    `SAGA_LOG_LEVEL` wins over `log_level`.
+    """
+    _configure_logs(log_level)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_stoppable(coroutine))
 
@@ -36,10 +39,9 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-def _configure_logs() -> None:
-    level = logging.getLevelNamesMapping().get(
-        os.environ.get("SAGA_LOG_LEVEL", "WARNING").upper(), logging.WARNING
-    )
+def _configure_logs(log_level: str) -> None:
+    wanted = os.environ.get("SAGA_LOG_LEVEL", log_level).upper()
+    level = logging.getLevelNamesMapping().get(wanted, logging.WARNING)
     human = sys.stderr.isatty()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(level),

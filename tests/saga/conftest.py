@@ -87,7 +87,11 @@ class Running:
         return fold(definition, await self.facts(saga_id))
 
     async def until(
-        self, definition: SagaDefinition, saga_id: str, holds: Callable[[SagaState], bool], timeout_s: float = 20
+        self,
+        definition: SagaDefinition,
+        saga_id: str,
+        holds: Callable[[SagaState], bool],
+        timeout_s: float = 20,
     ) -> SagaState:
         """The saga's state as soon as it fulfils a condition, looked at after every fact."""
         async with AsyncExitStack() as stack:

@@ -118,7 +118,9 @@ async def test_exhausted_attempts_turn_the_saga_round(running: Running, world: W
     assert world.times("do c") == 0
 
 
-async def test_attempts_and_delay_survive_a_restart_of_the_participant(running: Running, world: World) -> None:
+async def test_attempts_and_delay_survive_a_restart_of_the_participant(
+    running: Running, world: World
+) -> None:
     failed = asyncio.Event()
 
     async def fail_once(ctx: ActionContext, command: Number) -> Number:
@@ -160,7 +162,9 @@ async def test_a_step_that_takes_too_long_is_cancelled_and_undone(running: Runni
     assert world.done[-2:] == ["undo b", "undo a"]
 
 
-async def test_a_step_in_flight_when_the_saga_is_cancelled_undoes_itself(running: Running, world: World) -> None:
+async def test_a_step_in_flight_when_the_saga_is_cancelled_undoes_itself(
+    running: Running, world: World
+) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def slowly(ctx: ActionContext, command: Number) -> Number:
@@ -380,7 +384,11 @@ async def test_facts_of_unknown_versions_wrong_types_and_wrong_subjects_become_d
     async with running.serving(*actions(world, "a", "b", "c")), asyncio.timeout(10):
         while len(letters := await read_dead_letters(running.bus)) < 3:
             await asyncio.sleep(0.02)
-    assert {letter.code for letter in letters} == {CODE_UNKNOWN_DEFINITION, CODE_UNDECODABLE, CODE_WRONG_SUBJECT}
+    assert {letter.code for letter in letters} == {
+        CODE_UNKNOWN_DEFINITION,
+        CODE_UNDECODABLE,
+        CODE_WRONG_SUBJECT,
+    }
 
 
 async def test_an_oversize_input_is_refused_before_it_is_sent(running: Running) -> None:
@@ -395,7 +403,9 @@ async def test_illegal_subject_tokens_are_refused(running: Running) -> None:
         await running.client.start("chain", {"value": 1}, StartOptions(saga_id="a.b *"))
 
 
-async def test_an_input_that_does_not_fit_fails_the_step_with_the_place(running: Running, world: World) -> None:
+async def test_an_input_that_does_not_fit_fails_the_step_with_the_place(
+    running: Running, world: World
+) -> None:
     await running.publish(CHAIN)
     async with running.serving(*actions(world, "a", "b", "c")):
         state = await running.ended(CHAIN, await running.start(CHAIN, value="many"))

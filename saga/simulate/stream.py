@@ -1,0 +1,192 @@
+"""The modelled stream of one saga: a tree of what can have been stored, each node worked out once.
+
+Most states of an exploration share their stream and differ in deliveries and workers only, so whatever
+depends on the stream alone (the facts by key, the state, decisions, broken invariants) is kept here.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from contracts.definition import SagaDefinition
+from contracts.facts import ABORTED_KEY, Fact, FactKey, FactKind, Recorded
+from contracts.failure import Failure
+from contracts.ids import fact_id
+from contracts.references import Scope
+from contracts.subjects import SAGA_STEP
+from saga import choreography
+from saga.choreography import Decision, Ignore, Trigger
+from saga.invariants import Breach, Effects, Story, effect_breaches
+
+SAGA_ID = "simulated"
+_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_DATA: Mapping[str, dict[str, Any]] = {
+    FactKind.STARTED: {"input": {}, "attempt": 1},
+    FactKind.COMPLETED: {"output": {}},
+    FactKind.SKIPPED: {"reason": "condition is false"},
+    FactKind.STOOD_DOWN: {"reason": "simulated.refused"},
+    FactKind.COMPENSATED: {},
+}
+UNDO_ATTEMPT = "undo_attempt_failed"
+"""`attempt_failed` of an undo: one kind of fact on the bus, but here it must not hide that of the step."""
+FAILURES: Mapping[str, Failure | None] = {
+    "": None,
+    "none": Failure(code="simulated.refused", message="refused", effect="none"),
+    "unknown": Failure(code="simulated.timeout", message="no answer", effect="unknown"),
+}
+
+
+@lru_cache(maxsize=4096)
+def simulated_fact(ref: str, step: str, kind: str, effect: str = "") -> Fact:
+    """One fact; `effect` tells a refusal from a failure with an unknown effect."""
+    failure = FAILURES[effect]
+    code, kind = kind, FactKind.ATTEMPT_FAILED if kind == UNDO_ATTEMPT else kind
+    data = dict(_DATA.get(kind, {})) | ({"failure": failure.model_dump(mode="json")} if failure else {})
+    if kind == FactKind.ABORTED:
+        data["cause"] = "step" if failure else "cancel"
+    if kind == FactKind.ATTEMPT_FAILED:
+        data |= {"attempt": 1, "compensation": code == UNDO_ATTEMPT}
+    return Fact(
+        id=fact_id(SAGA_ID, step, code),
+        source="/simulation",
+        type=Fact.type_of(kind),
+        subject=step,
+        time=_TIME,
+        sagaid=SAGA_ID,
+        definition=ref,
+        correlationid=SAGA_ID,
+        data=data,
+    )
+
+
+class World:
+    """What does not change during one exploration."""
+
+    def __init__(self, definition: SagaDefinition) -> None:
+        self.definition = definition
+        self.names = tuple(definition.by_name)
+        self.index = {name: index for index, name in enumerate(self.names)}
+        self.opens = tuple(step.compensate for step in definition.steps)
+        self.compensable = frozenset(step.name for step in definition.steps if step.compensate)
+        self.causes = tuple(choreography.causes(definition, name) for name in self.names)
+        self.heard_by = tuple(choreography.heard_by(definition, name) for name in self.names)
+        self.blind = tuple(len(definition.graph.predecessors[name]) <= 1 for name in self.names)
+        self.streams: list[Stream] = []
+        self.root = Stream(self, None, simulated_fact(definition.ref, SAGA_STEP, FactKind.STARTED))
+
+
+class Stream:
+    """The facts stored so far, the newest last."""
+
+    def __init__(self, world: World, parent: "Stream | None", fact: Fact) -> None:
+        self.world = world
+        self.facts: tuple[Recorded, ...] = parent.facts if parent else ()
+        recorded = Recorded(len(self.facts) + 1, fact)
+        self.facts += (recorded,)
+        self.by_key: dict[FactKey, Recorded] = {**parent.by_key} if parent else {}
+        self.by_key[fact.key] = recorded
+        self._ids = {recorded.fact.id for recorded in self.facts}
+        story = parent.story if parent else Story.begin(world.definition)
+        self.story, broken = story.then(recorded)
+        self.breaches: list[Breach] = [*(parent.breaches if parent else ()), *broken]
+        self.id = len(world.streams)
+        world.streams.append(self)
+        self.heard = tuple(
+            (parent.heard[step] if parent else 0) | ((fact.key in keys) << len(self.facts))
+            for step, keys in enumerate(world.heard_by)
+        )
+        """per step, the sequences its participant hears, as bits"""
+        self._next: dict[tuple[str, str, str], Stream] = {}
+        self._decisions: dict[tuple[object, ...], Decision] = {}
+        self._dead: dict[tuple[int, int], tuple[int, int]] = {}
+        self._effects: dict[tuple[int, ...], list[Breach]] = {}
+
+    @property
+    def aborted(self) -> bool:
+        return ABORTED_KEY in self.by_key
+
+    def holds(self, step: int, kind: str) -> bool:
+        return fact_id(SAGA_ID, self.world.names[step], kind) in self._ids
+
+    @property
+    def past_pivot(self) -> bool:
+        pivot = self.world.definition.pivot
+        return pivot is not None and (pivot.name, FactKind.COMPLETED) in self.by_key
+
+    def then(self, step: str, kind: str, effect: str = "") -> "Stream":
+        """With one more fact stored."""
+        found = self._next.get((step, kind, effect))
+        if found is None:
+            fact = simulated_fact(self.world.definition.ref, step, kind, effect)
+            found = self._next[step, kind, effect] = Stream(self.world, self, fact)
+        return found
+
+    def forward(self, step: int, sequence: int) -> bool:
+        return self.facts[sequence - 1].fact.key in self.world.causes[step]
+
+    def decide(
+        self, step: int, sequence: int, owner: bool, conditions: int, *, refused: str = "", reading: str = "whole"
+    ) -> Decision:
+        """What the core says. `reading`: `trigger` alone, `forward` (as for a join) or `whole`."""
+        key = (step, sequence, owner, conditions >> step & 1, refused, reading)
+        found = self._decisions.get(key)
+        if found is None:
+            found = self._decisions[key] = self._decide(step, sequence, owner, conditions, refused, reading)
+        return found
+
+    def _decide(
+        self, step: int, sequence: int, owner: bool, conditions: int, refused: str, reading: str
+    ) -> Decision:
+        heard = self.facts[sequence - 1]
+        name = self.world.names[step]
+        facts: Mapping[FactKey, Recorded] = self.by_key
+        if reading == "trigger":
+            facts = {heard.fact.key: heard}
+        elif reading == "forward":
+            wanted = self.world.causes[step] | {ABORTED_KEY}
+            facts = {key: fact for key, fact in facts.items() if key in wanted or key[0] == name}
+        truth = bool(conditions >> step & 1)
+        trigger = Trigger(sequence=sequence, key=heard.fact.key, owner=owner, refused=FAILURES[refused])
+
+        def condition_holds(expression: str, scope: Scope) -> bool:
+            return truth
+
+        return choreography.decide(self.world.definition, name, facts, trigger, condition_holds)
+
+    def dead(self, step: int, conditions: int) -> tuple[int, int]:
+        """The deliveries to a step that will be ignored whenever they come: if seen before, and if fresh."""
+        key = (step, conditions >> step & 1)
+        found = self._dead.get(key)
+        if found is None:
+            found = self._dead[key] = self._find_dead(step, conditions)
+        return found
+
+    def _find_dead(self, step: int, conditions: int) -> tuple[int, int]:
+        seen = fresh = 0
+        for sequence in range(1, len(self.facts) + 1):
+            if not self.heard[step] >> sequence & 1:
+                continue
+            forward = self.forward(step, sequence)
+            reading = "forward" if forward else "whole"
+            answers = [self.decide(step, sequence, owner, conditions, reading=reading) for owner in (False, True)]
+            if not all(isinstance(answer, Ignore) for answer in answers):
+                continue
+            seen |= 1 << sequence
+            if not (forward and self.world.blind[step]):
+                fresh |= 1 << sequence
+            elif self.aborted and self.world.opens[step]:
+                # It would run without a reading, be refused its `started`, read, and ignore.
+                answer = self.decide(step, sequence, True, conditions)
+                fresh |= isinstance(answer, Ignore) << sequence
+        return seen, fresh
+
+    def effect_breaches(self, ledger: tuple[int, ...], effects: Callable[[], Effects]) -> list[Breach]:
+        """What is broken if these effects are there; `effects` decodes them."""
+        found = self._effects.get(ledger)
+        if found is None:
+            world = self.world
+            found = self._effects[ledger] = effect_breaches(
+                world.definition, self.by_key, self.story.state.status, effects(), world.compensable
+            )
+        return found

@@ -1,0 +1,207 @@
+"""The API over real HTTP, a real bus and a real log."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from contracts.definition import SagaDefinition, Step
+from contracts.facts import FactKind
+from events.read import read_saga
+from saga.api.app import create_app, open_parts
+from saga.api.parts import Parts
+from saga.api.server import serve_api
+from tests.saga.conftest import Running, World
+
+DEFINITION = SagaDefinition(
+    name="simple",
+    steps=(
+        Step(name="a", action="test.a", input={"value": "${input.value}"}),
+        Step(name="b", action="test.b", after=("a",), input={"value": "${steps.a.value}"}),
+    ),
+)
+
+
+@pytest.fixture
+async def parts(running: Running, data: Path) -> AsyncIterator[Parts]:
+    await running.publish(DEFINITION)
+    url = f"sqlite+aiosqlite:///{data / 'log.db'}"
+    async with open_parts(running.bus, running.definitions, url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def api(parts: Parts) -> AsyncIterator[httpx2.AsyncClient]:
+    async with (
+        serve_api(create_app(parts)) as url,
+        httpx2.AsyncClient(base_url=url, trust_env=False) as client,
+    ):
+        yield client
+
+
+async def ended(api: httpx2.AsyncClient, saga_id: str) -> dict[str, Any]:
+    sequence = 0
+    async with asyncio.timeout(20):
+        while True:
+            query = {"after_sequence": sequence, "wait_s": 5}
+            answer = await api.get(f"/api/v1/sagas/{saga_id}", params=query)
+            if answer.status_code == 404:
+                await asyncio.sleep(0.01)
+                continue
+            saga: dict[str, Any] = answer.json()
+            if saga["status"] in ("completed", "compensated", "failed"):
+                return saga
+            sequence = saga["sequence"]
+
+
+async def start(api: httpx2.AsyncClient, **headers: str) -> httpx2.Response:
+    return await api.post(
+        "/api/v1/sagas", json={"definition": "simple", "input": {"value": 1}}, headers=headers
+    )
+
+
+async def test_a_saga_is_started_followed_and_told(
+    api: httpx2.AsyncClient, running: Running, world: World
+) -> None:
+    async with running.serving(world.action("a"), world.action("b")):
+        started = await start(api)
+        assert started.status_code == 202
+        saga_id = started.json()["saga_id"]
+        assert started.headers["Location"] == f"/api/v1/sagas/{saga_id}"
+        saga = await ended(api, saga_id)
+    assert [(step["name"], step["status"], step["output"]) for step in saga["steps"]] == [
+        ("a", "completed", {"value": 2}),
+        ("b", "completed", {"value": 3}),
+    ]
+    facts = (await api.get(f"/api/v1/sagas/{saga_id}/facts")).json()["items"]
+    assert [fact["fact"]["type"] for fact in facts][0] == "saga.started"
+    told = (await api.get(f"/api/v1/sagas/{saga_id}/timeline")).json()["items"]
+    assert told[0]["text"] == "the saga started"
+    page = (await api.get("/api/v1/sagas", params={"status": "completed"})).json()
+    assert saga_id in [item["saga_id"] for item in page["items"]]
+
+
+async def test_the_log_states_the_outcome_it_has_recorded(
+    api: httpx2.AsyncClient, parts: Parts, running: Running, world: World
+) -> None:
+    async with running.serving(world.action("a"), world.action("b")):
+        saga_id = (await start(api)).json()["saga_id"]
+        await ended(api, saga_id)
+    async with asyncio.timeout(10):
+        while ("_saga", FactKind.COMPLETED) not in {
+            one.fact.key for one in await read_saga(running.bus, saga_id)
+        }:
+            await asyncio.sleep(0.01)
+        await parts.log.caught_up()
+    assert (await parts.queries.get(saga_id)).saga["outcome_stated"]
+
+
+async def test_sagas_finish_without_the_log_and_the_log_tells_them_later(
+    running: Running, world: World, data: Path
+) -> None:
+    await running.publish(DEFINITION)
+    async with running.serving(world.action("a"), world.action("b")):
+        sagas = [await running.start(DEFINITION, value=number) for number in range(30)]
+        for saga_id in sagas:
+            assert (await running.ended(DEFINITION, saga_id)).status == "completed"
+    url = f"sqlite+aiosqlite:///{data / 'late.db'}"
+    async with open_parts(running.bus, running.definitions, url) as parts:
+        await parts.log.caught_up()
+        for saga_id in sagas:
+            view = await parts.queries.get(saga_id)
+            assert view.saga["status"] == "completed"
+            assert len(await parts.queries.facts(saga_id)) >= 5
+
+
+async def test_a_key_starts_once_and_says_so(api: httpx2.AsyncClient) -> None:
+    first = await start(api, **{"Idempotency-Key": "k1"})
+    again = await start(api, **{"Idempotency-Key": "k1"})
+    assert first.json()["saga_id"] == again.json()["saga_id"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = await api.post(
+        "/api/v1/sagas",
+        json={"definition": "simple", "input": {"value": 2}},
+        headers={"Idempotency-Key": "k1"},
+    )
+    assert other.status_code == 409
+
+
+async def test_cancelling_turns_a_saga_round(api: httpx2.AsyncClient, running: Running, world: World) -> None:
+    saga_id = (await start(api)).json()["saga_id"]
+    answer = await api.post(f"/api/v1/sagas/{saga_id}/cancel", json={"reason": "typo", "by": "ann"})
+    assert answer.status_code == 202
+    saga = await ended(api, saga_id)
+    assert (saga["status"], saga["abort"]["reason"], saga["abort"]["by"]) == ("compensated", "typo", "ann")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("GET", "/api/v1/sagas/unknown", None, 404, "not_found"),
+        ("GET", "/nowhere", None, 404, "http.404"),
+        ("PUT", "/api/v1/sagas", None, 405, "http.405"),
+        ("POST", "/api/v1/sagas", {"input": {}}, 422, "request.invalid"),
+        ("POST", "/api/v1/sagas", {"definition": "simple", "surprise": 1}, 422, "request.invalid"),
+        ("POST", "/api/v1/sagas", {"definition": "unknown", "input": {}}, 404, "not_found"),
+        ("POST", "/api/v1/sagas/unknown/cancel", {"reason": "x", "by": "y"}, 404, "not_found"),
+        ("GET", "/api/v1/sagas?colour=red", None, 422, "request.invalid"),
+        ("GET", "/api/v1/sagas?cursor=nonsense", None, 422, "contract.invalid"),
+        ("GET", "/api/v1/sagas?limit=0", None, 422, "request.invalid"),
+        ("GET", "/api/v1/definitions/unknown", None, 404, "not_found"),
+        ("POST", "/api/v1/definitions", {"name": "x", "steps": []}, 422, "request.invalid"),
+    ],
+)
+async def test_every_error_is_a_problem(
+    api: httpx2.AsyncClient, method: str, path: str, body: Any, status: int, code: str
+) -> None:
+    answer = await api.request(method, path, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_wrong_fields_have_pointers(api: httpx2.AsyncClient) -> None:
+    answer = await api.post("/api/v1/sagas", json={"definition": 7, "input": []})
+    assert {error["pointer"] for error in answer.json()["errors"]} == {"/body/definition", "/body/input"}
+
+
+async def test_malformed_json_and_oversize_bodies_are_refused(api: httpx2.AsyncClient) -> None:
+    malformed = await api.post(
+        "/api/v1/sagas", content=b"{ nope", headers={"content-type": "application/json"}
+    )
+    assert malformed.status_code == 422
+    oversize = await api.post("/api/v1/sagas", json={"definition": "simple", "input": {"x": "y" * 300_000}})
+    assert (oversize.status_code, oversize.json()["code"]) == (413, "request.too_large")
+
+
+async def test_a_wrong_method_names_the_right_ones(api: httpx2.AsyncClient) -> None:
+    assert (await api.put("/api/v1/sagas")).headers["Allow"] == "GET, POST"
+
+
+async def test_an_unchanged_saga_is_not_sent_again(api: httpx2.AsyncClient, parts: Parts) -> None:
+    saga_id = (await start(api)).json()["saga_id"]
+    await parts.log.caught_up()
+    first = await api.get(f"/api/v1/sagas/{saga_id}")
+    again = await api.get(f"/api/v1/sagas/{saga_id}", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, first.headers["Saga-Log-Sequence"]) == (
+        304,
+        str(first.json()["as_of_sequence"]),
+    )
+
+
+async def test_definitions_are_published_and_immutable(api: httpx2.AsyncClient) -> None:
+    body = DEFINITION.model_copy(update={"name": "fresh"}).model_dump(mode="json")
+    published = await api.post("/api/v1/definitions", json=body)
+    assert published.status_code == 201
+    assert (await api.get("/api/v1/definitions/fresh/1")).headers["ETag"] == published.headers["ETag"]
+    changed = await api.post("/api/v1/definitions", json={**body, "description": "another"})
+    assert changed.status_code == 409
+    assert "fresh" in [item["name"] for item in (await api.get("/api/v1/definitions")).json()["items"]]
+
+
+async def test_probes_and_metrics_answer(api: httpx2.AsyncClient, parts: Parts) -> None:
+    assert (await api.get("/livez")).json() == {"alive": True}
+    assert (await api.get("/readyz")).json()["checks"] == {"bus": "ok", "log": "ok"}
+    assert "saga_log_facts_total" in (await api.get("/metrics")).text
