@@ -12,6 +12,8 @@ import structlog
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.errors import NoServersError
+from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 
 from contracts.failure import Unusable
@@ -91,7 +93,9 @@ def make_broker(settings: BusSettings, **options: Any) -> NatsBroker:
         log.info("bus.disconnected", url=settings.url)
 
     async def failed(error: Exception) -> None:
-        log.warning("bus.error", error=str(error) or type(error).__name__)
+        # Every vain try to reach a server that is away is one of these; the others are worth a look.
+        away = isinstance(error, OSError | TimeoutError | NatsTimeout | NoServersError)
+        (log.debug if away else log.warning)("bus.error", error=str(error) or type(error).__name__)
 
     if settings.credentials:
         options["user_credentials"] = settings.credentials

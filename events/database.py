@@ -4,7 +4,7 @@ SQLite: WAL with `synchronous=FULL`, so that what a fact says is on disk before 
 transaction begins IMMEDIATE, because a read that turns into a write fails at once instead of waiting.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -75,14 +75,18 @@ class Database:
             async with connection.begin():
                 yield connection
 
-    async def create(self, tables: Iterable[Table]) -> bool:
-        """Create the tables that do not exist yet; whether there was any."""
-        async with self._engine.begin() as connection:
+    async def create(
+        self, tables: Iterable[Table], seed: Callable[[AsyncSession], Awaitable[None]] | None = None
+    ) -> None:
+        """Create the tables that do not exist yet; if there were any, `seed` them in the same transaction."""
+        async with AsyncSession(self._engine) as session, session.begin():
+            connection = await session.connection()
             present = set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
             missing = [table for table in tables if table.name not in present]
             for table in missing:
                 await connection.run_sync(table.create)
-        return bool(missing)
+            if missing and seed is not None:
+                await seed(session)
 
     async def close(self) -> None:
         await self._engine.dispose()

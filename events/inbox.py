@@ -62,6 +62,14 @@ type Effect = Callable[[AsyncSession], Awaitable[Output]]
 type Undo = Callable[[AsyncSession, Output | None], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """Before an effect outside: its output if it is known, and whether an earlier try may have had one."""
+
+    tried_before: bool = False
+    output: Output | None = None
+
+
 class Inbox:
     """The guard over one database."""
 
@@ -82,7 +90,7 @@ class Inbox:
             await self._insert(session, key, "effect", output=output)
             return output
 
-    async def intend(self, key: EffectKey) -> Output | None:
+    async def intend(self, key: EffectKey) -> Intent:
         """Before an effect outside the database: note it, or give the output if it is known already.
 
         Raises AlreadyUndone or AlreadyRefused if that came first.
@@ -91,8 +99,8 @@ class Inbox:
             row = await _row(session, key)
             if row is None:
                 await self._insert(session, key, "intent")
-                return None
-            return None if row.state == "intent" else _decided(key, row)
+                return Intent()
+            return Intent(tried_before=True, output=None if row.state == "intent" else _decided(key, row))
 
     async def conclude(self, key: EffectKey, output: Output) -> None:
         """After an effect outside the database. Raises AlreadyUndone if an undo came in between."""

@@ -64,9 +64,16 @@ async def attempt_to_do(
             return _dump(action, await action.handler(ctx, command))
         if not action.external:
             return await inbox.once(key, lambda session: _in_session(action, ctx, command, session))
-        if (known := await inbox.intend(key)) is not None:
-            return known
-        output = _dump(action, await action.handler(ctx, command))
+        intent = await inbox.intend(key)
+        if intent.output is not None:
+            return intent.output
+        try:
+            output = _dump(action, await action.handler(ctx, command))
+        except (Refused, Unavailable) as error:
+            if intent.tried_before:
+                # That this try had no effect says nothing of an earlier one, whose end is not known.
+                error.failure = error.failure.model_copy(update={"effect": "unknown"})
+            raise
         await inbox.conclude(key, output)
         return output
 

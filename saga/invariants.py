@@ -40,6 +40,7 @@ class Invariant(StrEnum):
     UNDO_ONCE = "undo_once"
     TRUTH = "facts_tell_the_truth"
     ALL_OR_NOTHING = "all_or_nothing"
+    STABLE = "waiting_is_final"
     NOT_STUCK = "not_stuck"
     NO_ERROR = "no_error"
 

@@ -63,11 +63,9 @@ class Databases:
         if declared.name not in self._open:
             self._settings.data.mkdir(parents=True, exist_ok=True)
             database = Database(make_engine(self._settings.url_of(declared.name)))
+            tables = [GUARD, *(table.__table__ for table in declared.tables)]  # type: ignore[attr-defined]
+            await database.create(tables, declared.seed)
             self._open[declared.name] = database
-            fresh = await database.create([GUARD, *(table.__table__ for table in declared.tables)])  # type: ignore[attr-defined]
-            if declared.seed is not None and fresh:
-                async with database.transaction() as session:
-                    await declared.seed(session)
         return self._open[declared.name]
 
     async def close(self) -> None:

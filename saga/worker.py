@@ -76,6 +76,9 @@ class Worker:
             case Done(output):
                 return await self._complete(turn, output or {}, scope, attempt.number, begun)
             case Failed(failure):
+                if resumed and self._tools.inbox is None:
+                    # That this try had no effect says nothing of an earlier one, whose end is not known.
+                    failure = failure.model_copy(update={"effect": "unknown"})
                 return await self.fail(turn, failure, attempt.number, scope)
             case Deferred(delay_s):
                 return Later(delay_s)

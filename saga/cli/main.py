@@ -284,7 +284,7 @@ def publish_definition(
 
 @schemas_app.command("export")
 def export_schemas(
-    folder: Annotated[Path, typer.Option(help="Where to.")] = Path("contracts/schemas"),
+    folder: Annotated[Path, typer.Option(help="Where to.")] = Path("contracts/schemas_exported"),
 ) -> None:
     """Write the JSON Schema of every contract into a folder."""
     from contracts.schemas import export
@@ -295,7 +295,9 @@ def export_schemas(
 
 @schemas_app.command("check")
 def check_schemas(
-    folder: Annotated[Path, typer.Option(help="The schemas that were promised.")] = Path("contracts/schemas"),
+    folder: Annotated[Path, typer.Option(help="The schemas that were promised.")] = Path(
+        "contracts/schemas_exported"
+    ),
 ) -> None:
     """Compare the contracts with exported schemas; fails if one has changed incompatibly."""
     from contracts.schemas import incompatibilities

@@ -6,7 +6,7 @@ exactly if there is a state without such a move in which it has not ended.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from contracts.definition import SagaDefinition
@@ -48,10 +48,15 @@ def simulate(
     max_states: int = DEFAULT_MAX_STATES,
     faults: Faults | None = None,
     shell: Shell | None = None,
+    compensable: Collection[str] | None = None,
     max_violations: int = 1,
 ) -> SimulationReport:
-    """Explore the definition's every state under these faults, until `max_states` or `max_violations`."""
-    return _Exploration(definition, faults or Faults(), shell or Shell(), max_violations).run(max_states)
+    """Explore the definition's every state under these faults, until `max_states` or `max_violations`.
+
+    `compensable` names the steps whose action has an undo; without it all of them are taken to have one.
+    """
+    model = _Model(World(definition, compensable), faults or Faults(), shell or Shell())
+    return _Exploration(model, max_violations).run(max_states)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ def walk(
     definition: SagaDefinition, choose: Callable[[int], int], *, faults: Faults, patience: int = 200
 ) -> Walked:
     """One schedule until nothing moves. `choose(n)` gives a number below n; faults end after `patience` moves."""
-    model = _Model(definition, faults, Shell())
+    model = _Model(World(definition), faults, Shell())
     starts = model.moves.initial()
     state = starts[choose(len(starts))]
     trace: list[str] = []
@@ -90,8 +95,8 @@ def walk(
 class _Model:
     """What can be asked about a state."""
 
-    def __init__(self, definition: SagaDefinition, faults: Faults, shell: Shell) -> None:
-        self.moves = Moves(World(definition), faults, shell)
+    def __init__(self, world: World, faults: Faults, shell: Shell) -> None:
+        self.moves = Moves(world, faults, shell)
         self._names = self.moves.world.names
         # The same fact stored twice, or a delivery in two hands, may run a step twice: the guard is for that.
         self._one_run = not faults.stored_twice
@@ -100,9 +105,7 @@ class _Model:
         return self.moves.world.streams[state.stream]
 
     def effects(self, state: State) -> Effects:
-        return {
-            name: unpack(packed).effects for name, packed in zip(self._names, state.ledger, strict=True)
-        }
+        return {name: unpack(packed).effects for name, packed in zip(self._names, state.ledger, strict=True)}
 
     def breaches(self, state: State) -> list[Breach]:
         stream = self.stream(state)
@@ -120,9 +123,9 @@ class _Model:
 
 
 class _Exploration:
-    def __init__(self, definition: SagaDefinition, faults: Faults, shell: Shell, max_violations: int) -> None:
-        self._ref = definition.ref
-        self._model = _Model(definition, faults, shell)
+    def __init__(self, model: _Model, max_violations: int) -> None:
+        self._ref = model.moves.world.definition.ref
+        self._model = model
         self._max_violations = max_violations
         self._parents: dict[State, tuple[State, Label] | None] = {}
         self._violations: dict[str, Violation] = {}

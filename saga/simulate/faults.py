@@ -64,7 +64,5 @@ class Shell:
     """a delivery is acknowledged after everything else"""
 
 
-HARDEST = Faults(
-    duplicates=1, zombies=1, stored_twice=1, forgetful=True, retries=True, undo_failures=True
-)
+HARDEST = Faults(duplicates=1, zombies=1, stored_twice=1, forgetful=True, retries=True, undo_failures=True)
 """Everything at once: for walks, and for very small definitions."""

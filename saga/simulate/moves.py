@@ -15,8 +15,9 @@ or change what it does:
 
 A worker may crash in every place. Reductions, and why they are sound: a refused publish and the reading
 that follows are one move (the abort stays, so the refusal does); an attempt that is tried again is the
-crash of its worker (a nak is a redelivery, and `attempt_failed` moves nobody); deliveries that the core
-ignores as owner and as not owner are dropped at once (`Ignore` promises "nothing, now or later").
+crash of its worker (a nak is a redelivery, and `attempt_failed` moves nobody); a delivery that the core
+answers with `Wait` or `Ignore` is dropped at once. That it will get no other answer later is checked for
+every stream that is reached (`waiting_is_final`), so nothing is lost by not delivering it later.
 The value of a condition is chosen once per saga, because its data never changes.
 """
 
@@ -179,7 +180,14 @@ class Moves:
                 yield Label("its acknowledgement is forgotten", step, sequence, fair=False), after
 
     def _deliver(
-        self, state: State, stream: Stream, step: int, sequence: int, owner: bool, what: str, fair: bool = True
+        self,
+        state: State,
+        stream: Stream,
+        step: int,
+        sequence: int,
+        owner: bool,
+        what: str,
+        fair: bool = True,
     ) -> Iterator[Move]:
         forward = stream.forward(step, sequence)
         reading = "whole"
@@ -245,12 +253,16 @@ class Moves:
         after = stream.then(self.world.names[worker.step], kind, effect)
         yield _says(worker, f"states {kind}"), self._stated(self._store(state, after), worker)
         if state.stored_twice and not worker.again:
-            lost = _move(state._replace(stored_twice=state.stored_twice - 1), worker, worker.place, again=True)
+            lost = _move(
+                state._replace(stored_twice=state.stored_twice - 1), worker, worker.place, again=True
+            )
             label = Label(f"states {kind}, its PubAck is lost", worker.step, worker.sequence, fair=False)
             yield label, self._store(lost, after)
 
     def _stated(self, state: State, worker: Worker) -> State:
-        return _move(state, worker, Place.EFFECT) if worker.place == Place.START else self._done(state, worker)
+        return (
+            _move(state, worker, Place.EFFECT) if worker.place == Place.START else self._done(state, worker)
+        )
 
     def _fail(self, state: State, stream: Stream, worker: Worker) -> Iterator[Move]:
         effect = _EFFECT[Place(worker.place)]
@@ -370,7 +382,9 @@ class Moves:
         if ledger.row == Row.REFUSED_NONE and self.shell.refusal_stays:
             yield _says(worker, "finds its refusal: nothing to undo"), _move(state, worker, Place.STAND_DOWN)
         elif ledger.row in _OUTSIDE or (ledger.row == Row.EFFECT and self.faults.effects == "external"):
-            after = self._ledger(state, worker, ledger.put(Row.UNDOING)) if self.shell.tombstone_first else state
+            after = (
+                self._ledger(state, worker, ledger.put(Row.UNDOING)) if self.shell.tombstone_first else state
+            )
             yield _says(worker, "is about to be undone outside"), _move(after, worker, Place.UNDO_OUTSIDE)
         elif ledger.row == Row.EFFECT:
             after = self._ledger(state, worker, ledger.reversed().put(Row.UNDONE))
@@ -427,9 +441,8 @@ class Moves:
         todo, seen = [], []
         for step, heard in enumerate(stream.heard):
             due = state.todo[step] | (heard & ~before[step] if before else heard)
-            if due:
-                dead_seen, dead_fresh = stream.dead(step, state.conditions)
-                due &= ~(state.seen[step] & dead_seen) & ~(~state.seen[step] & dead_fresh)
+            dead_seen, dead_fresh = stream.dead(step, state.conditions)
+            due &= ~(state.seen[step] & dead_seen) & ~(~state.seen[step] & dead_fresh)
             todo.append(due)
             seen.append(state.seen[step] & due)
         return state._replace(stream=stream.id, todo=tuple(todo), seen=tuple(seen))

@@ -4,7 +4,7 @@ Most states of an exploration share their stream and differ in deliveries and wo
 depends on the stream alone (the facts by key, the state, decisions, broken invariants) is kept here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -16,8 +16,8 @@ from contracts.ids import fact_id
 from contracts.references import Scope
 from contracts.subjects import SAGA_STEP
 from saga import choreography
-from saga.choreography import Decision, Ignore, Trigger
-from saga.invariants import Breach, Effects, Story, effect_breaches
+from saga.choreography import Decision, Ignore, Trigger, Wait
+from saga.invariants import Breach, Effects, Invariant, Story, effect_breaches
 
 SAGA_ID = "simulated"
 _TIME = datetime(2000, 1, 1, tzinfo=UTC)
@@ -63,12 +63,13 @@ def simulated_fact(ref: str, step: str, kind: str, effect: str = "") -> Fact:
 class World:
     """What does not change during one exploration."""
 
-    def __init__(self, definition: SagaDefinition) -> None:
+    def __init__(self, definition: SagaDefinition, compensable: Collection[str] | None = None) -> None:
         self.definition = definition
         self.names = tuple(definition.by_name)
         self.index = {name: index for index, name in enumerate(self.names)}
-        self.opens = tuple(step.compensate for step in definition.steps)
-        self.compensable = frozenset(step.name for step in definition.steps if step.compensate)
+        able = definition.by_name if compensable is None else compensable
+        self.compensable = frozenset(s.name for s in definition.steps if s.compensate and s.name in able)
+        self.opens = tuple(name in self.compensable for name in self.names)
         self.causes = tuple(choreography.causes(definition, name) for name in self.names)
         self.heard_by = tuple(choreography.heard_by(definition, name) for name in self.names)
         self.blind = tuple(len(definition.graph.predecessors[name]) <= 1 for name in self.names)
@@ -81,6 +82,7 @@ class Stream:
 
     def __init__(self, world: World, parent: "Stream | None", fact: Fact) -> None:
         self.world = world
+        self._parent = parent
         self.facts: tuple[Recorded, ...] = parent.facts if parent else ()
         recorded = Recorded(len(self.facts) + 1, fact)
         self.facts += (recorded,)
@@ -126,7 +128,14 @@ class Stream:
         return self.facts[sequence - 1].fact.key in self.world.causes[step]
 
     def decide(
-        self, step: int, sequence: int, owner: bool, conditions: int, *, refused: str = "", reading: str = "whole"
+        self,
+        step: int,
+        sequence: int,
+        owner: bool,
+        conditions: int,
+        *,
+        refused: str = "",
+        reading: str = "whole",
     ) -> Decision:
         """What the core says. `reading`: `trigger` alone, `forward` (as for a join) or `whole`."""
         key = (step, sequence, owner, conditions >> step & 1, refused, reading)
@@ -155,11 +164,12 @@ class Stream:
         return choreography.decide(self.world.definition, name, facts, trigger, condition_holds)
 
     def dead(self, step: int, conditions: int) -> tuple[int, int]:
-        """The deliveries to a step that will be ignored whenever they come: if seen before, and if fresh."""
-        key = (step, conditions >> step & 1)
-        found = self._dead.get(key)
+        """The deliveries to a step that nothing will come of whenever they come: if seen before, and if fresh."""
+        truth = conditions >> step & 1
+        found = self._dead.get((step, truth))
         if found is None:
-            found = self._dead[key] = self._find_dead(step, conditions)
+            found = self._dead[step, truth] = self._find_dead(step, conditions)
+            self._check_stable(step, conditions, found)
         return found
 
     def _find_dead(self, step: int, conditions: int) -> tuple[int, int]:
@@ -169,17 +179,25 @@ class Stream:
                 continue
             forward = self.forward(step, sequence)
             reading = "forward" if forward else "whole"
-            answers = [self.decide(step, sequence, owner, conditions, reading=reading) for owner in (False, True)]
-            if not all(isinstance(answer, Ignore) for answer in answers):
+            if any(self._acts(step, sequence, owner, conditions, reading) for owner in (False, True)):
                 continue
             seen |= 1 << sequence
             if not (forward and self.world.blind[step]):
                 fresh |= 1 << sequence
             elif self.aborted and self.world.opens[step]:
-                # It would run without a reading, be refused its `started`, read, and ignore.
-                answer = self.decide(step, sequence, True, conditions)
-                fresh |= isinstance(answer, Ignore) << sequence
+                # It would run without a reading, be refused its `started`, read, and do nothing.
+                fresh |= (not self._acts(step, sequence, True, conditions, "whole")) << sequence
         return seen, fresh
+
+    def _acts(self, step: int, sequence: int, owner: bool, conditions: int, reading: str) -> bool:
+        return not isinstance(self.decide(step, sequence, owner, conditions, reading=reading), Wait | Ignore)
+
+    def _check_stable(self, step: int, conditions: int, found: tuple[int, int]) -> None:
+        """Dropping a delivery early is sound only if it has nothing to do later, either."""
+        if self._parent is not None and (revived := self._parent.dead(step, conditions)[0] & ~found[0]):
+            name, sequence = self.world.names[step], revived.bit_length() - 1
+            detail = f"its delivery of #{sequence} had nothing to do, and after #{len(self.facts)} it has"
+            self.breaches.append(Breach(Invariant.STABLE, name, detail))
 
     def effect_breaches(self, ledger: tuple[int, ...], effects: Callable[[], Effects]) -> list[Breach]:
         """What is broken if these effects are there; `effects` decodes them."""

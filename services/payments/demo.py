@@ -116,7 +116,7 @@ async def _all_rows(parts: Parts) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     page = Page([], "", 0)
     while page.next_cursor is not None:
-        page = await parts.queries.list(Filter(), limit=_PAGE, cursor=page.next_cursor or None)
+        page = await parts.queries.page(Filter(), limit=_PAGE, cursor=page.next_cursor or None)
         rows += page.items
     return rows
 
@@ -125,7 +125,10 @@ async def _surprise(parts: Parts, row: dict[str, Any], sample: Sample) -> str | 
     at = (row["abort"] or {}).get("step", "")
     if (row["status"], at) == (sample.expect, sample.refused_at):
         return None
-    return f"{sample.request.reference} ({row['saga_id']}): {row['status']} {at}, expected {sample.expect} {sample.refused_at}"
+    return (
+        f"{sample.request.reference} ({row['saga_id']}): {row['status']} {at}, "
+        f"expected {sample.expect} {sample.refused_at}"
+    )
 
 
 def summary(played: Played) -> dict[str, Any]:
@@ -155,9 +158,13 @@ async def show(played: Played, parts: Parts) -> None:
             count for status, count in one.by_status.items() if status not in ("completed", "compensated")
         )
         table.add_row(
-            one.name, str(one.by_status.get("completed", 0)), str(one.by_status.get("compensated", 0)), str(other),
-            f"{one.p50_ms or 0:.1f}", f"{one.p99_ms or 0:.1f}",
-        )  # fmt: skip
+            one.name,
+            str(one.by_status.get("completed", 0)),
+            str(one.by_status.get("compensated", 0)),
+            str(other),
+            f"{one.p50_ms or 0:.1f}",
+            f"{one.p99_ms or 0:.1f}",
+        )
     console.print(table)
     console.print(f"{played.compensations} steps were undone, {played.stuck} sagas are stuck, ", end="")
     console.print(f"{len(played.surprises)} ended otherwise than the sample says")

@@ -1,12 +1,13 @@
 """The mobile-money operators over HTTP. `SAGA_OPERATOR_URL` says where.
 
-Answers are classified by what they say about the effect: a refusal had none, a server error or a broken
-connection may have had one.
+An answer is classified by what it says of the effect: a refusal (422) and an outage (503) say that this
+call had none, anything else leaves it open.
 """
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 
@@ -18,9 +19,18 @@ URL_VARIABLE = "SAGA_OPERATOR_URL"
 _TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 3.0
 
+_MEANINGS = {
+    "operator.wallet_blocked": ("2040", "PAYEE_NOT_ALLOWED_TO_RECEIVE", "DP00900001012", "60019"),
+    "operator.amount_limit": ("17", "PAYEE_LIMIT_REACHED", "DP00900001004", "60011"),
+    "operator.currency": ("SFC_IC0003", "INVALID_CURRENCY", "DP00900001010", "60003"),
+    "operator.reversed": ("R000001", "RESOURCE_ALREADY_EXIST", "DP00900001005", "60030"),
+}
+# Every operator has its own words for the same thing; no two of them use one word for different things.
+_CODES = {word: code for code, words in _MEANINGS.items() for word in words}
+
 
 class OperatorError(Exception):
-    """The operator's answer leaves it open whether it has paid."""
+    """The operator's answer leaves it open whether it has done what was asked."""
 
 
 class HttpOperator:
@@ -35,32 +45,51 @@ class HttpOperator:
             "amount": format(order.amount.amount, "f"),
             "currency": order.amount.currency,
         }
-        answer = await self._post(f"/{order.operator}/disbursements", order.key, body)
+        answer = await self._call("POST", f"/{order.operator}/disbursements", order.key, body)
         return str(answer["reference"])
 
+    async def find(self, operator: str, key: str) -> str | None:
+        answer = await self._call("GET", f"/{operator}/disbursements/{quote(key, safe='')}", key)
+        return str(answer["reference"]) if answer["state"] == "paid" else None
+
     async def reverse(self, operator: str, key: str) -> None:
-        await self._post(f"/{operator}/reversals", key, {})
+        await self._call("POST", f"/{operator}/reversals", key)
 
     async def notify(self, operator: str, phone: str, key: str, text: str) -> bool:
-        """Send a message to the wallet's owner; whether it could be delivered."""
-        answer = await self._post(f"/{operator}/notifications", key, {"phone": phone, "text": text})
+        body = {"phone": phone, "text": text}
+        answer = await self._call("POST", f"/{operator}/notifications", key, body)
         return bool(answer["delivered"])
 
-    async def _post(self, path: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _call(
+        self, method: str, path: str, key: str, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        headers = {"Idempotency-Key": key}
         try:
-            response = await self._client.post(path, json=body, headers={"Idempotency-Key": key})
+            response = await self._client.request(method, path, json=body, headers=headers)
         except httpx2.ConnectError as error:
             raise Unavailable("operator.unreachable", "no connection to the operator") from error
         except httpx2.HTTPError as error:
             raise OperatorError(f"{type(error).__name__} at {path}") from error
-        if response.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
-            raise Unavailable("operator.unavailable", f"the operator is out of service at {path}")
-        if response.status_code == httpx2.codes.UNPROCESSABLE_ENTITY:
-            answer = response.json()
-            raise Refused(f"operator.{answer['code']}", str(answer["message"]))
-        if response.is_error:
-            raise OperatorError(f"the operator answered {response.status_code} at {path}")
-        return dict(response.json())
+        return _classified(response, path)
+
+
+def _classified(response: httpx2.Response, path: str) -> dict[str, Any]:
+    if response.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
+        raise Unavailable("operator.unavailable", f"the operator is out of service at {path}")
+    try:
+        answer = dict(response.json())
+    except ValueError as error:
+        raise OperatorError(f"no JSON with status {response.status_code} from {path}") from error
+    if response.status_code == httpx2.codes.UNPROCESSABLE_CONTENT and "code" in answer:
+        word = str(answer["code"])
+        raise Refused(
+            _CODES.get(word, "operator.refused"),
+            str(answer.get("message", "refused")),
+            details={"operator_code": word},
+        )
+    if response.is_error:
+        raise OperatorError(f"the operator answered {response.status_code} at {path}")
+    return answer
 
 
 @asynccontextmanager
@@ -68,9 +97,7 @@ async def operator_client(environment: Mapping[str, str]) -> AsyncIterator[HttpO
     """A client for the operators at `SAGA_OPERATOR_URL`. Raises Unusable if that is not set."""
     url = environment.get(URL_VARIABLE)
     if not url:
-        raise Unusable(
-            f"set {URL_VARIABLE} to the operators' base URL (the sandbox: saga sandbox mobile-money)"
-        )
+        raise Unusable(f"set {URL_VARIABLE} to the operators' base URL (to try: saga sandbox mobile-money)")
     timeout = httpx2.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
     # The proxies and credentials of this machine's user are nothing that payments may go through.
     async with httpx2.AsyncClient(base_url=url, timeout=timeout, trust_env=False) as client:

@@ -19,14 +19,22 @@ class Disbursement:
 
 
 class MobileMoneyOperator(Protocol):
-    """A mobile-money operator. Raises Refused or Unavailable."""
+    """A mobile-money operator. Raises Refused, Unavailable, or anything else if the effect is not known."""
 
     async def disburse(self, order: Disbursement) -> str:
-        """Pay out; the operator's reference."""
+        """Pay out, once per key; the operator's reference."""
+        ...
+
+    async def find(self, operator: str, key: str) -> str | None:
+        """The reference of the payout with that key, or None if there is none that stands."""
         ...
 
     async def reverse(self, operator: str, key: str) -> None:
         """Call back the payout of that key, or make sure that it can never be paid any more."""
+        ...
+
+    async def notify(self, operator: str, phone: str, key: str, text: str) -> bool:
+        """Send a message to the wallet's owner, once per key; whether it could be delivered."""
         ...
 
 

@@ -1,9 +1,7 @@
-"""The rules of payments, as functions of values: what may be paid, by which way, at which price, at what risk."""
+"""The rules of payments, as functions of values: what may be paid, at what risk, at which price."""
 
-import heapq
-from collections import defaultdict
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from typing import Any
 
 import phonenumbers
@@ -11,18 +9,12 @@ import pycountry
 from rapidfuzz import fuzz, process, utils
 
 from contracts.money import Money, minor_digits
-from contracts.payments import (
-    MAX_AMOUNT_USD,
-    MIN_AMOUNT_USD,
-    Priority,
-    RouteOptimized,
-    Screening,
-    ValidateCompliance,
-    ValidatePayment,
-)
-from services.payments.market import Link, Market
+from contracts.payments import Screening, ValidateCompliance, ValidatePayment
+from services.payments.market import Market
 
-_BASIS_POINTS = Decimal(10_000)
+BASIS_POINTS = Decimal(10_000)
+MIN_AMOUNT_USD = Decimal(1)
+MAX_AMOUNT_USD = Decimal(50_000)
 SANCTION_MATCH = 90
 SUSPICIOUS_MATCH = 80
 KYC_LIMIT_USD = {0: Decimal(200), 1: Decimal(1_000), 2: Decimal(10_000), 3: Decimal(50_000)}
@@ -40,7 +32,7 @@ class Problem:
 
 
 def in_usd(market: Market, money: Money) -> Decimal:
-    """The mid-market value in US dollars, to the cent."""
+    """The mid-market value in US dollars, to the cent. Raises KeyError for a currency without a rate."""
     return (money.amount / market.rates[money.currency]).quantize(Decimal("0.01"))
 
 
@@ -64,25 +56,37 @@ def normalized_phone(phone: str, country: str) -> str | None:
 
 def validation_problem(market: Market, command: ValidatePayment) -> Problem | None:
     """The first reason to refuse the payment, or None."""
-    amount, recipient, sender = command.amount, command.recipient, command.sender
-    for currency in (amount.currency, command.destination_currency):
+    return (
+        _currency_problem(command)
+        or _corridor_problem(market, command)
+        or _amount_problem(market, command)
+        or _party_problem(command)
+    )
+
+
+def _currency_problem(command: ValidatePayment) -> Problem | None:
+    for currency in (command.amount.currency, command.destination_currency):
         if pycountry.currencies.get(alpha_3=currency) is None:
             return Problem("validation.unknown_currency", f"{currency} is no ISO 4217 currency")
-    if market.sources.get(sender.country) != amount.currency or recipient.country not in market.destinations:
+    return None
+
+
+def _corridor_problem(market: Market, command: ValidatePayment) -> Problem | None:
+    sender, recipient, currency = command.sender, command.recipient, command.amount.currency
+    destination = market.destinations.get(recipient.country)
+    if market.sources.get(sender.country) != currency or destination is None:
         return Problem(
             "validation.unsupported_corridor",
-            f"{amount.currency} from {sender.country} to {recipient.country} is not offered",
+            f"{currency} from {sender.country} to {recipient.country} is not offered",
         )
-    destination = market.destinations[recipient.country]
-    if (
-        destination.currency != command.destination_currency
-        or recipient.operator not in destination.operators
-    ):
+    pays = (command.destination_currency, str(recipient.operator))
+    if pays[0] != destination.currency or pays[1] not in destination.operators:
+        operators = ", ".join(sorted(destination.operators))
         return Problem(
             "validation.unsupported_payout",
-            f"{recipient.country} is paid in {destination.currency} by {', '.join(sorted(destination.operators))}",
+            f"{recipient.country} is paid in {destination.currency} by {operators}, not {' by '.join(pays)}",
         )
-    return _amount_problem(market, command) or _party_problem(command)
+    return None
 
 
 def _amount_problem(market: Market, command: ValidatePayment) -> Problem | None:
@@ -97,55 +101,15 @@ def _amount_problem(market: Market, command: ValidatePayment) -> Problem | None:
 
 
 def _party_problem(command: ValidatePayment) -> Problem | None:
+    phones = []
     for who, party in (("sender", command.sender), ("recipient", command.recipient)):
-        if normalized_phone(party.phone, party.country) is None:
+        phone = normalized_phone(party.phone, party.country)
+        if phone is None:
             return Problem("validation.phone", f"the {who}'s phone number is not valid in {party.country}")
-    if command.sender.phone == command.recipient.phone:
-        return Problem("validation.same_party", "sender and recipient are the same")
+        phones.append(phone)
+    if phones[0] == phones[1]:
+        return Problem("validation.same_party", "sender and recipient have the same phone")
     return None
-
-
-# Routing
-
-
-def best_route(links: tuple[Link, ...], corridor: str, optimize_for: Priority) -> RouteOptimized | None:
-    """The best way by cost, speed or reliability (Dijkstra's algorithm), or None if there is none."""
-    source, destination = corridor.split("-")
-    outgoing: dict[str, list[Link]] = defaultdict(list)
-    for link in links:
-        outgoing[link.source].append(link)
-    queue: list[tuple[float, int, str, tuple[Link, ...]]] = [(0.0, 0, source, ())]
-    settled: set[str] = set()
-    while queue:
-        weight, hops, place, way = heapq.heappop(queue)
-        if place == destination and way:
-            return _route(way)
-        if place in settled:
-            continue
-        settled.add(place)
-        for link in outgoing[place]:
-            heapq.heappush(queue, (weight + _weight(link, optimize_for), hops + 1, link.target, (*way, link)))
-    return None
-
-
-def _weight(link: Link, optimize_for: Priority) -> float:
-    if optimize_for == "cost":
-        return link.cost_bps
-    # Probabilities multiply; for small risks their complements add up well enough to compare ways.
-    return link.time_s if optimize_for == "speed" else 1.0 - link.reliability
-
-
-def _route(way: tuple[Link, ...]) -> RouteOptimized:
-    reliability = 1.0
-    for link in way:
-        reliability *= link.reliability
-    return RouteOptimized(
-        hops=(way[0].source, *(link.target for link in way)),
-        providers=tuple(link.provider for link in way),
-        cost_bps=sum(link.cost_bps for link in way),
-        time_s=sum(link.time_s for link in way),
-        reliability=round(reliability, 6),
-    )
 
 
 # Compliance
@@ -220,25 +184,27 @@ class Quote:
     payout: Money
 
 
-def quote(market: Market, amount: Money, currency: str) -> Quote:
-    """The price of a payment: fee in the source currency, payout `(amount - fee) * rate` rounded down."""
-    fee = Money(amount=amount.amount * market.fee_bps / _BASIS_POINTS, currency=amount.currency).quantized()
-    rate = _rate(market, amount.currency, currency) * (1 - market.margin_bps / _BASIS_POINTS)
+def quote(market: Market, amount: Money, currency: str, route_cost_bps: int = 0) -> Quote:
+    """The price of a payment: our fee and the way's cost in the source currency, and what is paid out.
+
+    The payout is `(amount - fee) * rate`, rounded down to the currency's minor unit.
+    """
+    share = (market.fee_bps + route_cost_bps) / BASIS_POINTS
+    fee = Money(amount=amount.amount * share, currency=amount.currency).quantized()
+    rate = _rate(market, amount.currency, currency) * (1 - market.margin_bps / BASIS_POINTS)
     rate = rate.quantize(Decimal("0.000001"), ROUND_DOWN)
-    return Quote(rate, fee, _rounded_down((amount.amount - fee.amount) * rate, currency))
+    return Quote(rate, fee, _rounded(amount.amount - fee.amount, rate, currency, ROUND_DOWN))
 
 
 def indicative(market: Market, amount: Money, currency: str) -> Money:
-    """What to set aside before the rate is locked: the mid-market value, never less than any quote."""
-    return Money(
-        amount=amount.amount * _rate(market, amount.currency, currency), currency=currency
-    ).quantized()
+    """What to set aside before the rate is locked: the mid-market value rounded up, above any quote."""
+    return _rounded(amount.amount, _rate(market, amount.currency, currency), currency, ROUND_UP)
 
 
 def _rate(market: Market, source: str, destination: str) -> Decimal:
     return market.rates[destination] / market.rates[source]
 
 
-def _rounded_down(amount: Decimal, currency: str) -> Money:
+def _rounded(amount: Decimal, rate: Decimal, currency: str, rounding: str) -> Money:
     unit = Decimal(1).scaleb(-minor_digits(currency))
-    return Money(amount=amount.quantize(unit, ROUND_DOWN), currency=currency)
+    return Money(amount=(amount * rate).quantize(unit, rounding), currency=currency)

@@ -1,209 +1,243 @@
-"""A sandbox of four mobile-money operators: pays once per idempotency key, reverses, can be made to fail.
+"""A sandbox of four mobile-money operators over real HTTP. Run: python -m services.sandboxes.mobile_money
 
-Numbers with a meaning, as real sandboxes have them (last three digits of the phone):
-
-    999  the wallet is blocked: every payout is refused
-    998  messages cannot be delivered
-    997  the first two tries are answered with 503
-
-`PUT /admin/{operator}` sets latency, the share of calls that fail, and an outage.
+It pays once per `Idempotency-Key`, whatever is repeated, and keeps that promise over a restart. A reversal
+that comes before its payout bars the payout for ever. `PUT /admin/{operator}` sets latency, the share of
+calls that fail, and an outage. The phone numbers with a meaning are in `profiles`.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator
+import signal
+from argparse import ArgumentParser
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, HTTPException
+from fastapi import FastAPI, Header
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from sqlmodel import Field as Column
-from sqlmodel import SQLModel, col, select
 
 from contracts.ids import new_saga_id
 from contracts.payments import Operator
-from events.clock import utc_now
-from events.columns import DecimalText, UtcText
+from events.clock import monotonic, utc_now
 from events.database import Database, make_engine
-from saga.api.server import serve_api
+from services.sandboxes.behaviour import Behaviour, DeclinedError, World
+from services.sandboxes.profiles import (
+    BLOCKED,
+    FLAKY,
+    LOST_ANSWER,
+    PROFILES,
+    STRANDED,
+    UNDELIVERABLE,
+)
+from services.sandboxes.transfers import (
+    BAR,
+    PAYOUT,
+    REVERSAL,
+    TABLES,
+    Movement,
+    Notice,
+    movements_of,
+    read_statement,
+)
 
-BLOCKED, UNDELIVERABLE, FLAKY = "999", "998", "997"
 _FLAKY_FAILURES = 2
-_REVERSED_BEFORE = "reversed_before_payout"
-
-
-class Transfer(SQLModel, table=True):
-    """A payout: `paid`, `reversed`, or `barred` if its reversal came before it."""
-
-    __tablename__ = "transfers"
-
-    key: str = Column(primary_key=True)
-    reference: str
-    operator: str = Column(index=True)
-    phone: str = ""
-    amount: Decimal = Column(default=Decimal(0), sa_type=DecimalText)
-    currency: str = ""
-    state: str
-    at: datetime = Column(sa_type=UtcText)
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What distinguishes an operator: the prefix of its references and its limit per payout in US dollars."""
-
-    prefix: str
-    currencies: frozenset[str]
-
-
-PROFILES = {
-    Operator.MPESA: Profile("MP", frozenset({"KES", "TZS"})),
-    Operator.MTN_MOMO: Profile("MTN", frozenset({"NGN", "GHS", "UGX", "ZAR", "XOF", "XAF", "ZMW", "RWF"})),
-    Operator.AIRTEL_MONEY: Profile("AM", frozenset({"KES", "NGN", "GHS", "UGX", "TZS", "ZMW", "RWF"})),
-    Operator.ORANGE_MONEY: Profile("OM", frozenset({"XOF", "XAF"})),
-}
-
-
-class Behaviour(BaseModel):
-    """How an operator behaves now."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    latency_ms: float = Field(default=0, ge=0, le=60_000)
-    failure_rate: float = Field(default=0, ge=0, le=1)
-    outage: bool = False
 
 
 class Payout(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    """What is to be paid to whom."""
 
-    phone: str
-    amount: Decimal = Field(gt=0)
-    currency: str
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    phone: str = Field(max_length=24)
+    amount: Decimal = Field(gt=0, max_digits=18)
+    currency: str = Field(max_length=3)
 
 
 class Message(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    """A text to the owner of a wallet."""
 
-    phone: str
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    phone: str = Field(max_length=24)
     text: str = Field(max_length=500)
 
 
 type Key = Annotated[str, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 
 
-@dataclass
-class _World:
-    database: Database
-    random: Random
-    behaviour: dict[Operator, Behaviour] = field(default_factory=dict)
-    tries: Counter[str] = field(default_factory=Counter)
-
-    async def meet(self, operator: Operator) -> None:
-        """Behave as set: wait, be out, or fail."""
-        now = self.behaviour.setdefault(operator, Behaviour())
-        if now.latency_ms:
-            await asyncio.sleep(now.latency_ms / 1000)
-        if now.outage or self.random.random() < now.failure_rate:
-            raise HTTPException(503, "out of service")
-
-
-def create_sandbox(database: Database, seed: int = 1) -> FastAPI:
-    """The operators' HTTP API over a database with the table of `Transfer`."""
+def create_sandbox(database: Database, *, seed: int = 1, clock_s: Callable[[], float] = monotonic) -> FastAPI:
+    """The operators' HTTP API over a database that has the tables of `transfers`."""
     app = FastAPI(title="Mobile-money sandbox", docs_url=None, redoc_url=None)
     # Which calls fail is chance with a seed, so that a run can be repeated.
-    world = _World(database, Random(seed))
+    world = World(Random(seed), clock_s)  # noqa: S311 - guards nothing
+
+    @app.exception_handler(DeclinedError)
+    async def declined(request: Any, error: DeclinedError) -> JSONResponse:
+        return JSONResponse(error.body, status_code=error.status)
 
     @app.post("/{operator}/disbursements", status_code=201)
     async def disburse(operator: Operator, payout: Payout, key: Key) -> Any:
         await world.meet(operator)
         world.tries[key] += 1
         if payout.phone.endswith(FLAKY) and world.tries[key] <= _FLAKY_FAILURES:
-            raise HTTPException(503, "try again")
-        if payout.currency not in PROFILES[operator].currencies:
-            return _refusal("currency", f"{operator} does not pay {payout.currency}")
-        if payout.phone.endswith(BLOCKED):
-            return _refusal("wallet_blocked", "the recipient's wallet is blocked")
-        return await _pay(world.database, operator, payout, key)
+            raise DeclinedError(operator, "unavailable", "try again")
+        if payout.phone.endswith(STRANDED) and world.tries[key] > 1:
+            raise DeclinedError(operator, "unavailable", "out of service")
+        answer = await _pay(database, operator, payout, key)
+        if payout.phone.endswith((LOST_ANSWER, STRANDED)) and world.tries[key] == 1:
+            return JSONResponse({"code": "internal", "message": "something broke"}, status_code=500)
+        return answer
+
+    @app.get("/{operator}/disbursements/{key}")
+    async def disbursement(operator: Operator, key: str) -> dict[str, Any]:
+        await world.meet(operator)
+        return await _look_up(database, key)
 
     @app.post("/{operator}/reversals")
-    async def reverse(operator: Operator, key: Key) -> Any:
+    async def reverse(operator: Operator, key: Key) -> dict[str, Any]:
         await world.meet(operator)
-        return await _reverse(world.database, operator, key)
+        return await _reverse(database, operator, key)
 
     @app.post("/{operator}/notifications")
     async def notify(operator: Operator, message: Message, key: Key) -> dict[str, bool]:
         await world.meet(operator)
-        return {"delivered": not message.phone.endswith(UNDELIVERABLE)}
+        return {"delivered": await _deliver(database, operator, message, key)}
 
     @app.get("/statement")
     async def statement() -> list[dict[str, Any]]:
-        return await read_statement(world.database)
+        return await read_statement(database)
 
     @app.put("/admin/{operator}")
     async def behave(operator: Operator, behaviour: Behaviour) -> Behaviour:
-        world.behaviour[operator] = behaviour
+        world.behave(operator, behaviour)
         return behaviour
 
     return app
 
 
-async def read_statement(database: Database) -> list[dict[str, Any]]:
-    """Every transfer the operators know of."""
+async def _pay(database: Database, operator: Operator, payout: Payout, key: str) -> dict[str, str]:
     async with database.transaction() as session:
-        transfers = (await session.exec(select(Transfer).order_by(col(Transfer.at)))).all()
-    return [transfer.model_dump(mode="json") for transfer in transfers]
-
-
-async def _pay(database: Database, operator: Operator, payout: Payout, key: str) -> Any:
-    async with database.transaction() as session:
-        known = await session.get(Transfer, key)
-        if known is not None and known.state != "paid":
-            return _refusal(_REVERSED_BEFORE, "a payout with this key was reversed")
-        if known is None:
-            known = Transfer(
-                key=key, reference=_reference(operator), operator=operator, phone=payout.phone,
-                amount=payout.amount, currency=payout.currency, state="paid", at=utc_now(),
-            )  # fmt: skip
-            session.add(known)
-        return {"reference": known.reference, "state": known.state}
-
-
-async def _reverse(database: Database, operator: Operator, key: str) -> Any:
-    async with database.transaction() as session:
-        transfer = await session.get(Transfer, key)
-        if transfer is None:
-            # The payout may still be on its way: bar it.
-            transfer = Transfer(
-                key=key, reference=_reference(operator), operator=operator, state="barred", at=utc_now()
+        # What was decided for this key comes first: limits and wallets may have changed since.
+        known = await movements_of(session, key)
+        if known.keys() & {REVERSAL, BAR}:
+            raise DeclinedError(operator, "reversed", "a payout with this key was reversed")
+        if paid := known.get(PAYOUT):
+            return {"reference": paid.reference, "state": "paid"}
+        _require_payable(operator, payout)
+        reference = _reference(operator)
+        session.add(
+            Movement(
+                key=key, kind=PAYOUT, operator=operator, reference=reference, phone=payout.phone,
+                amount=payout.amount, currency=payout.currency, at=utc_now(),
             )
-        elif transfer.state == "paid":
-            transfer.state = "reversed"
-        session.add(transfer)
-        return {"reference": transfer.reference, "state": transfer.state}
+        )  # fmt: skip
+        return {"reference": reference, "state": "paid"}
+
+
+def _require_payable(operator: Operator, payout: Payout) -> None:
+    limit = PROFILES[operator].limits.get(payout.currency)
+    if limit is None:
+        raise DeclinedError(operator, "currency", f"{operator} does not pay {payout.currency}")
+    if payout.amount > limit:
+        raise DeclinedError(operator, "amount_limit", f"a payout is at most {limit} {payout.currency}")
+    if payout.phone.endswith(BLOCKED):
+        raise DeclinedError(operator, "wallet_blocked", "the recipient's wallet is blocked")
+
+
+async def _look_up(database: Database, key: str) -> dict[str, str]:
+    async with database.transaction() as session:
+        known = await movements_of(session, key)
+    if known.keys() & {REVERSAL, BAR}:
+        return {"state": "reversed", "reference": ""}
+    return {"state": "paid", "reference": known[PAYOUT].reference} if PAYOUT in known else {"state": "none"}
+
+
+async def _reverse(database: Database, operator: Operator, key: str) -> dict[str, str]:
+    async with database.transaction() as session:
+        known = await movements_of(session, key)
+        if not known.keys() & {REVERSAL, BAR}:
+            session.add(_reversal(operator, key, known.get(PAYOUT)))
+        return {"state": "reversed"}
+
+
+def _reversal(operator: Operator, key: str, paid: Movement | None) -> Movement:
+    if paid is None:
+        # The payout may still be on its way: bar it.
+        return Movement(key=key, kind=BAR, operator=operator, reference=_reference(operator), at=utc_now())
+    return Movement(
+        key=key, kind=REVERSAL, operator=operator, reference=_reference(operator), phone=paid.phone,
+        amount=paid.amount, currency=paid.currency, at=utc_now(),
+    )  # fmt: skip
+
+
+async def _deliver(database: Database, operator: Operator, message: Message, key: str) -> bool:
+    if message.phone.endswith(UNDELIVERABLE):
+        return False
+    async with database.transaction() as session:
+        if await session.get(Notice, key) is None:
+            session.add(Notice(key=key, operator=operator, phone=message.phone, text=message.text))
+    return True
 
 
 def _reference(operator: Operator) -> str:
     return f"{PROFILES[operator].prefix}{new_saga_id()[-12:].upper()}"
 
 
-def _refusal(code: str, message: str) -> JSONResponse:
-    return JSONResponse({"code": code, "message": message}, status_code=422)
+@asynccontextmanager
+async def open_transfers(path: Path | None) -> AsyncIterator[Database]:
+    """The operators' database in the SQLite file `path`, or in memory."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    database = Database(make_engine(f"sqlite+aiosqlite:///{path or ':memory:'}", synchronous="NORMAL"))
+    try:
+        await database.create(TABLES)
+        yield database
+    finally:
+        await database.close()
 
 
 @asynccontextmanager
-async def serve_sandbox(path: Path, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """The sandbox on a free loopback port, its transfers in the SQLite file `path`. Gives its base URL."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    database = Database(make_engine(f"sqlite+aiosqlite:///{path}", synchronous="NORMAL"))
-    try:
-        await database.create([Transfer.__table__])  # type: ignore[attr-defined]
-        async with serve_api(create_sandbox(database), host, port) as url:
+async def serve_sandbox(
+    path: Path | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    seed: int = 1,
+    clock_s: Callable[[], float] = monotonic,
+) -> AsyncIterator[str]:
+    """The sandbox by uvicorn, on a free loopback port unless told otherwise. Gives its base URL.
+
+    Its transfers are in the SQLite file `path`; without one in memory, and gone with the block.
+    """
+    from saga.api.server import serve_api
+
+    async with open_transfers(path) as database:
+        async with serve_api(create_sandbox(database, seed=seed, clock_s=clock_s), host, port) as url:
             yield url
-    finally:
-        await database.close()
+
+
+async def _run(path: Path | None, host: str, port: int, seed: int) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with serve_sandbox(path, host=host, port=port, seed=seed) as url:
+        print(url, flush=True)
+        await stop.wait()
+
+
+def main() -> None:
+    """Serve until SIGINT or SIGTERM; the base URL is printed on stdout."""
+    parser = ArgumentParser(prog="mobile_money", description="Mobile-money operators to try payments with.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8700, help="0: a free one")
+    parser.add_argument("--data", type=Path, help="SQLite file of the transfers; default: in memory")
+    parser.add_argument("--seed", type=int, default=1, help="of the chance by which calls fail")
+    given = parser.parse_args()
+    asyncio.run(_run(given.data, given.host, given.port, given.seed))
+
+
+if __name__ == "__main__":
+    main()

@@ -16,7 +16,9 @@ from events.embedded import EmbeddedServer, check_server, find_binary, server
 
 async def gone(pid: int) -> None:
     async with asyncio.timeout(20):
-        while Path(f"/proc/{pid}/stat").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+        while (
+            Path(f"/proc/{pid}/stat").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
+        ):
             await asyncio.sleep(0.02)
 
 

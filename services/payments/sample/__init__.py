@@ -10,11 +10,12 @@ from contracts.payments import PaymentRequest
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A request and what becomes of it: `completed`, or `compensated` at the step `refused_at`."""
+    """A request and what becomes of it: `completed`, or `compensated` because `refused_at` says `reason`."""
 
     request: PaymentRequest
     expect: str
-    refused_at: str
+    refused_at: str = ""
+    reason: str = ""
 
 
 def samples() -> Iterator[Sample]:
@@ -23,5 +24,8 @@ def samples() -> Iterator[Sample]:
     for line in text.splitlines():
         entry = json.loads(line)
         yield Sample(
-            PaymentRequest.model_validate(entry["request"]), entry["expect"], entry.get("refused_at", "")
+            request=PaymentRequest.model_validate(entry["request"]),
+            expect=entry["expect"],
+            refused_at=entry.get("refused_at", ""),
+            reason=entry.get("reason", ""),
         )

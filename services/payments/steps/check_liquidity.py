@@ -15,8 +15,11 @@ from services.payments.tables import Pool, PoolEntry
 
 
 async def fund_pools(session: AsyncSession) -> None:
+    """What the pools hold at the start. Pools that are there already stay as they are."""
+    known = set((await session.exec(select(Pool.currency))).all())
     for currency, held in market().pools.items():
-        session.add(Pool(currency=currency, held=held, free=held))
+        if currency not in known:
+            session.add(Pool(currency=currency, held=held, free=held))
 
 
 DATABASE = StepDatabase("check_liquidity", tables=(Pool, PoolEntry), seed=fund_pools)
@@ -24,9 +27,11 @@ DATABASE = StepDatabase("check_liquidity", tables=(Pool, PoolEntry), seed=fund_p
 
 @action("payments.check_liquidity", database=DATABASE)
 async def check_liquidity(ctx: ActionContext, command: CheckLiquidity) -> LiquidityReserved:
-    wanted = indicative(market(), command.amount, command.currency)
     pool = await _pool(ctx, command.currency)
-    if pool is None or pool.free < wanted.amount:
+    if pool is None or command.amount.currency not in market().rates:
+        raise Refused("liquidity.no_pool", f"no pool of {command.currency} for {command.amount.currency}")
+    wanted = indicative(market(), command.amount, command.currency)
+    if pool.free < wanted.amount:
         raise Refused("liquidity.insufficient", f"the {command.currency} pool cannot set aside {wanted}")
     reservation = new_saga_id()
     _move(ctx, pool, reservation, -wanted.amount, "reserve")

@@ -1,6 +1,7 @@
 """Let the mobile-money operator pay out, over HTTP, once per key; undo: have it reversed by the same key.
 
-A breaker per operator: while one is down its payments wait, and the others go on.
+A breaker per operator: while one is down its payments wait, and the others go on. A payout whose answer was
+lost is found again by its key, also when the rate has expired meanwhile.
 """
 
 from contracts.payments import ExecuteMmo, MmoExecuted
@@ -14,15 +15,28 @@ DATABASE = StepDatabase("execute_mmo")
 
 @action("payments.execute_mmo", database=DATABASE, external=True, resource=operator_client)
 async def execute_mmo(ctx: ActionContext, command: ExecuteMmo) -> MmoExecuted:
-    if ctx.attempt == 1 and ctx.now() >= command.rate_expires_at:
-        # Only before the first try: a later one may belong to a payout that has already happened.
-        raise Refused("operator.rate_expired", f"the rate was locked until {command.rate_expires_at}")
     operator: MobileMoneyOperator = ctx.resource
     async with ctx.breaker(f"operator.{command.operator}"):
-        reference = await operator.disburse(
-            Disbursement(key=ctx.key, operator=command.operator, phone=command.phone, amount=command.payout)
-        )
+        if ctx.now() < command.rate_expires_at:
+            order = Disbursement(
+                key=ctx.key, operator=command.operator, phone=command.phone, amount=command.payout
+            )
+            reference = await operator.disburse(order)
+        else:
+            reference = await _paid_before(ctx, operator, command)
     return MmoExecuted(operator=command.operator, operator_reference=reference, paid=command.payout)
+
+
+async def _paid_before(ctx: ActionContext, operator: MobileMoneyOperator, command: ExecuteMmo) -> str:
+    """The reference of an earlier try's payout. Raises Refused if there is none."""
+    reference = await operator.find(command.operator, ctx.key)
+    if reference is None:
+        # An earlier try may still be on its way to the operator: only once it is barred there is no effect.
+        await operator.reverse(command.operator, ctx.key)
+        raise Refused(
+            "operator.rate_expired", f"the rate was locked until {command.rate_expires_at.isoformat()}"
+        )
+    return reference
 
 
 @execute_mmo.compensation

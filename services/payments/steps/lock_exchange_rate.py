@@ -17,9 +17,9 @@ DATABASE = StepDatabase("lock_exchange_rate", tables=(RateLock,))
 
 @action("payments.lock_exchange_rate", database=DATABASE)
 async def lock_exchange_rate(ctx: ActionContext, command: LockExchangeRate) -> RateLocked:
-    if command.currency not in market().rates or command.amount.currency not in market().rates:
+    if not {command.currency, command.amount.currency} <= market().rates.keys():
         raise Refused("rate.none", f"no rate from {command.amount.currency} to {command.currency}")
-    price = quote(market(), command.amount, command.currency)
+    price = quote(market(), command.amount, command.currency, command.route_cost_bps)
     lock = RateLock(
         lock_id=new_saga_id(),
         saga_id=ctx.saga_id,

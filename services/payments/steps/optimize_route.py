@@ -4,7 +4,7 @@ from contracts.payments import OptimizeRoute, RouteOptimized
 from saga.action import ActionContext, Refused, action
 from saga.service import service_app
 from services.payments.market import market
-from services.payments.rules import best_route
+from services.payments.routing import best_route
 
 
 @action("payments.optimize_route")

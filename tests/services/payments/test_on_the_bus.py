@@ -1,5 +1,6 @@
 """Whole payments through the bus, the participants, real databases and real HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from services.payments.definitions import DEFINITIONS
 from services.sandboxes.profiles import BLOCKED, LOST_ANSWER, STRANDED, UNDELIVERABLE
 from tests.services.orders import PHONE, RECIPIENT, a_request
 
+_PATIENCE_S = 30
 _QUICK = {"kind": "fixed", "max_attempts": 2, "delay_s": 0.05}
 
 
@@ -44,11 +46,12 @@ class Payments:
         )
         client = SagaClient(self.bus, self.definitions)
         started = await client.start(definition.ref, request.model_dump(mode="json"))
-        async for batch in follow(self.bus, 0, 0):
-            if any(started.saga_id in message.subject for message in batch):
-                state = fold(definition, await read_saga(self.bus, started.saga_id))
-                if state.ended:
-                    return started.saga_id, state
+        async with asyncio.timeout(_PATIENCE_S):
+            async for batch in follow(self.bus, 0, 0):
+                if any(started.saga_id in message.subject for message in batch):
+                    state = fold(definition, await read_saga(self.bus, started.saga_id))
+                    if state.ended:
+                        return started.saga_id, state
         raise AssertionError("the stream ended")
 
     async def movements(self) -> list[str]:

@@ -1,0 +1,163 @@
+"""The command line, run as people run it: as a process."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SAGA = [sys.executable, "-m", "saga.cli.main"]
+
+
+class Cli:
+    """Runs `saga` with an API and a bus."""
+
+    def __init__(self, api: str, environment: dict[str, str]) -> None:
+        self.api = api
+        self.environment = {**environment, "SAGA_API_URL": api}
+
+    async def run(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            *SAGA, *arguments, env=self.environment, stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate(stdin.encode())
+        return process.returncode or 0, out.decode(), err.decode()
+
+    async def json(self, *arguments: str) -> Any:
+        code, out, err = await self.run(*arguments, "-o", "json")
+        assert code == 0, err
+        return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+async def cli(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cli]:
+    """A whole system, started by `saga up` and stopped by SIGTERM."""
+    data = tmp_path_factory.mktemp("up")
+    environment = {name: value for name, value in os.environ.items() if name != "NATS_URL"}
+    process = await asyncio.create_subprocess_exec(
+        *SAGA, "up", "--port", "0", "--data", str(data), env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    said: dict[str, str] = {}
+    async with asyncio.timeout(60):
+        while "stop" not in said:
+            line = (await process.stderr.readline()).decode()
+            assert line, "saga up ended at its start"
+            word, _, rest = line.strip().partition(" ")
+            said[word] = rest.split()[0] if rest.split() else ""
+    yield Cli(said["API"].removesuffix("/api/v1"), {**environment, "NATS_URL": said["bus"]})
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(30):
+        await process.wait()
+
+
+def payment(phone: str = "+254712123456") -> dict[str, Any]:
+    return {
+        "reference": "INV-1",
+        "amount": {"amount": "120.00", "currency": "GBP"},
+        "destination_currency": "KES",
+        "sender": {
+            "name": "Ann Reed",
+            "phone": "+447400123456",
+            "country": "GB",
+            "account": "A1",
+            "kyc_tier": 3,
+        },
+        "recipient": {"name": "Grace Mwangi", "phone": phone, "country": "KE", "operator": "mpesa"},
+    }
+
+
+async def test_a_payment_is_started_watched_and_told(cli: Cli) -> None:
+    saga = await cli.json("start", "payment-standard", "--input", json.dumps(payment()), "--wait")
+    assert saga["status"] == "completed"
+    code, out, _ = await cli.run("status", saga["saga_id"])
+    assert code == 0
+    assert "confirm_payment" in out
+    assert [item["saga_id"] for item in (await cli.json("list", "--status", "completed"))["items"]]
+    code, out, _ = await cli.run("events", saga["saga_id"], "-o", "jsonl")
+    assert json.loads(out.splitlines()[0])["fact"]["type"] == "saga.started"
+
+
+async def test_a_refused_payment_exits_with_nine(cli: Cli) -> None:
+    code, out, _ = await cli.run(
+        "start", "payment-standard", "--input", json.dumps(payment("+25471")), "--wait", "-o", "json"
+    )
+    assert (code, json.loads(out)["status"]) == (9, "compensated")
+
+
+async def test_errors_are_one_line_and_an_exit_code(cli: Cli) -> None:
+    assert (await cli.run("status", "unknown"))[0] == 3
+    code, out, err = await cli.run("start", "payment-standard", "--input", "{}")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "/amount" in err
+    assert (await cli.run("start", "payment-standard", "--input", "{ nope"))[0] == 2
+    assert (await cli.run("list", "--limit", "many"))[0] == 2
+    code, _, err = await cli.run("list", "--api", "http://127.0.0.1:9")
+    assert (code, "saga up" in err) == (6, True)
+
+
+async def test_ended_sagas_conflict_with_a_cancel(cli: Cli) -> None:
+    saga = await cli.json("start", "payment-standard", "--input", json.dumps(payment()), "--wait")
+    assert (await cli.run("cancel", saga["saga_id"], "--reason", "late", "--by", "ann"))[0] == 4
+
+
+async def test_definitions_are_listed_shown_and_published(cli: Cli, tmp_path: Path) -> None:
+    names = [item["name"] for item in (await cli.json("definitions", "list"))]
+    assert "payment-fast-track" in names
+    shown = await cli.json("definitions", "show", "payment-standard@1")
+    (tmp_path / "mine.json").write_text(json.dumps({**shown, "name": "mine"}))
+    code, _, err = await cli.run("definitions", "publish", str(tmp_path / "mine.json"))
+    assert code == 0, err
+
+
+async def test_inputs_published_as_lines_become_sagas_and_show_in_the_tail(cli: Cli, tmp_path: Path) -> None:
+    lines = tmp_path / "payments.jsonl"
+    lines.write_text("".join(json.dumps({**payment(), "reference": f"L-{n}"}) + "\n" for n in range(3)))
+    code, out, err = await cli.run("publish", str(lines), "--def", "payment-standard")
+    assert (code, len(out.splitlines())) == (0, 3), err
+    code, tail, _ = await cli.run("tail")
+    assert code == 0
+    assert {json.loads(line)["fact"]["sagaid"] for line in tail.splitlines()} >= set(out.split())
+
+
+async def test_a_bad_line_is_named(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"nonsense": 1}\n')
+    code, _, err = await cli.run("publish", str(tmp_path / "bad.jsonl"))
+    assert (code, "line 1" in err) == (2, True)
+
+
+async def test_doctor_finds_the_server(cli: Cli) -> None:
+    checks = {finding["check"]: finding for finding in await cli.json("doctor")}
+    assert checks["nats-server"]["ok"]
+    assert checks["package events"]["found"] == "ours"
+
+
+async def test_asyncapi_describes_every_step_service(cli: Cli) -> None:
+    code, out, err = await cli.run("asyncapi", "payments")
+    assert code == 0, err
+    document = json.loads(out)
+    assert document["asyncapi"].startswith("3.")
+    assert sum("hears" in name for name in document["channels"]) == 9
+
+
+async def test_an_unreachable_bus_exits_with_six(cli: Cli) -> None:
+    lonely = Cli(cli.api, {**cli.environment, "NATS_URL": "nats://127.0.0.1:9"})
+    code, _, err = await lonely.run("tail")
+    assert (code, len(err.strip().splitlines())) == (6, 1)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom saga.cli.main import app\nfrom typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "heavy = {'faststream', 'sqlmodel', 'sqlalchemy', 'fastapi', 'nats', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
