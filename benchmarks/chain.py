@@ -10,6 +10,7 @@ STEPS = tuple(f"step_{number}" for number in range(1, 10))
 
 type Ended = Callable[[str], None]
 type Start = Callable[[], Awaitable[str]]
+type Settled = Callable[[], Awaitable[None]]
 
 
 class Arrivals:
@@ -39,8 +40,10 @@ class Measured:
     p50_ms: float
 
 
-async def load(start: Start, arrivals: Arrivals, *, sagas: int, in_flight: int) -> Measured:
-    """Run `sagas` chains, `in_flight` at once."""
+async def load(
+    start: Start, arrivals: Arrivals, *, sagas: int, in_flight: int, settled: Settled | None = None
+) -> Measured:
+    """Run `sagas` chains, `in_flight` at once; the clock stops when `settled` says that all is written down."""
     durations: list[float] = []
     left = iter(range(sagas))
 
@@ -52,4 +55,6 @@ async def load(start: Start, arrivals: Arrivals, *, sagas: int, in_flight: int) 
 
     begun = perf_counter()
     await asyncio.gather(*(runner() for _ in range(in_flight)))
+    if settled is not None:
+        await settled()
     return Measured(sagas / (perf_counter() - begun), median(durations) * 1000)

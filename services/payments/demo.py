@@ -18,7 +18,7 @@ from services.payments.books import Books, check_books
 from services.payments.presets import choose
 from services.payments.sample import Sample, samples
 
-_IN_FLIGHT = 32
+_IN_FLIGHT = 24
 _TIMEOUT_S = 120.0
 _PAGE = 200
 _ENDED = (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED)
@@ -45,34 +45,37 @@ async def play(parts: Parts, settings: ServiceSettings, sandbox_url: str, *, sho
     requests = list(samples())
     with show or nullcontext():
         bar = show.add_task("payments", total=len(requests)) if show else None
-        started = await _start_all(parts.client, requests)
-        await _all_ended(
-            parts, len(requests), (lambda done: show.update(bar, completed=done)) if show else None
-        )
+        places = asyncio.Semaphore(_IN_FLIGHT)
+        started: dict[str, Sample] = {}
+        starting = asyncio.create_task(_start_all(parts.client, requests, places, started))
+        tell = (lambda done: show.update(bar, completed=done)) if show else None
+        await _all_ended(parts, len(requests), places, tell)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
     return await _result(parts, settings, sandbox_url, started)
 
 
-async def _start_all(client: SagaClient, requests: list[Sample]) -> dict[str, Sample]:
-    started: dict[str, Sample] = {}
-    left = iter(enumerate(requests))
-
-    async def starter() -> None:
-        for number, sample in left:
-            options = StartOptions(idempotency_key=f"sample-{number}", labels={"expect": sample.expect})
-            definition = choose(sample.request).ref
-            saga = await client.start(definition, sample.request.model_dump(mode="json"), options)
-            started[saga.saga_id] = sample
-
-    await asyncio.gather(*(starter() for _ in range(_IN_FLIGHT)))
-    return started
+async def _start_all(
+    client: SagaClient, requests: list[Sample], places: asyncio.Semaphore, started: dict[str, Sample]
+) -> None:
+    """Start the sagas as places get free, so that what is measured is a payment and not a queue."""
+    for number, sample in enumerate(requests):
+        await places.acquire()
+        options = StartOptions(idempotency_key=f"sample-{number}", labels={"expect": sample.expect})
+        definition = choose(sample.request).ref
+        saga = await client.start(definition, sample.request.model_dump(mode="json"), options)
+        started[saga.saga_id] = sample
 
 
-async def _all_ended(parts: Parts, total: int, tell: Any) -> None:
+async def _all_ended(parts: Parts, total: int, places: asyncio.Semaphore, tell: Any) -> None:
     ended = Filter(status=tuple(status.value for status in _ENDED))
-    position = 0
+    position = given_back = 0
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             while (done := await parts.queries.count(ended)) < total:
+                for _ in range(done - given_back):
+                    places.release()
+                given_back = done
                 if tell:
                     tell(done)
                 await parts.log.projector.wait_beyond(0, position)
