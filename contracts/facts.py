@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
 
 from contracts.failure import Failure, InvalidContract
 from contracts.subjects import SAGA_STEP
@@ -90,13 +91,16 @@ class Fact(BaseModel):
 
     def encode(self) -> bytes:
         """The message. Raises InvalidContract if it is larger than 256 KiB."""
-        payload = self.__pydantic_serializer__.to_json(self)
-        if len(payload) > MAX_FACT_BYTES:
-            raise InvalidContract(
-                f"fact {self.id} of {len(payload)} bytes is larger than the limit of {MAX_FACT_BYTES}: "
-                "keep large data outside and carry a reference"
-            )
-        return payload
+        return _limited(self.id, self.__pydantic_serializer__.to_json(self))
+
+
+def _limited(id: str, payload: bytes) -> bytes:
+    if len(payload) > MAX_FACT_BYTES:
+        raise InvalidContract(
+            f"fact {id} of {len(payload)} bytes is larger than the limit of {MAX_FACT_BYTES}: "
+            "keep large data outside and carry a reference"
+        )
+    return payload
 
 
 def explain(error: ValidationError) -> str:
@@ -244,6 +248,18 @@ def data_model(step: str, kind: str) -> type[BaseModel]:
     return known[kind]
 
 
+@dataclass(frozen=True, slots=True)
+class NewFact:
+    """A fact about to be stated. Every part of it was validated when it came in, so it is no model (yet)."""
+
+    id: str
+    content: dict[str, Any]
+
+    def encode(self) -> bytes:
+        """The message. Raises InvalidContract if it is larger than 256 KiB."""
+        return _limited(self.id, to_json(self.content))
+
+
 def state_fact(
     *,
     about: Fact | None,
@@ -257,21 +273,21 @@ def state_fact(
     fact_id: str,
     correlation_id: str = "",
     traceparent: str = "",
-) -> Fact:
+) -> NewFact:
     """A new fact, caused by `about` (None for the first fact of a saga). `data` may be JSON data already."""
-    # Built without validation: every part was validated when it came in, and this is on the hot path.
-    return Fact.model_construct(
-        specversion="1.0",
-        id=fact_id,
-        source=source,
-        type=_TYPE_PREFIX + kind,
-        subject=step,
-        time=time,
-        datacontenttype="application/json",
-        sagaid=saga_id,
-        definition=definition,
-        correlationid=correlation_id or (about.correlationid if about else saga_id),
-        causationid=about.id if about else "",
-        traceparent=traceparent or (about.traceparent if about else ""),
-        data=data if isinstance(data, dict) else data.__pydantic_serializer__.to_python(data, mode="json"),
-    )
+    content = {
+        "specversion": "1.0",
+        "id": fact_id,
+        "source": source,
+        "type": _TYPE_PREFIX + kind,
+        "subject": step,
+        "time": time,
+        "datacontenttype": "application/json",
+        "sagaid": saga_id,
+        "definition": definition,
+        "correlationid": correlation_id or (about.correlationid if about else saga_id),
+        "causationid": about.id if about else "",
+        "traceparent": traceparent or (about.traceparent if about else ""),
+        "data": data if isinstance(data, dict) else data.__pydantic_serializer__.to_python(data, mode="json"),
+    }
+    return NewFact(fact_id, content)

@@ -18,7 +18,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from pydantic_core import from_json
 
-from contracts.facts import Fact
+from contracts.facts import Fact, NewFact
 from contracts.failure import SagaError
 from contracts.ids import new_saga_id
 from events.clock import monotonic
@@ -80,7 +80,7 @@ class Outgoing:
     headers: Mapping[str, str]
 
 
-def outgoing(subject: str, fact: Fact, fence: Fence | None = None) -> Outgoing:
+def outgoing(subject: str, fact: Fact | NewFact, fence: Fence | None = None) -> Outgoing:
     """The message of a fact: its id is the message id."""
     headers = {MSG_ID: fact.id}
     if fence is not None:
@@ -121,7 +121,7 @@ class Publisher:
                 if deadline < now and not waiting.done():
                     waiting.set_exception(_Transient(f"no acknowledgement within {self._timeout_s} s"))
 
-    async def state(self, subject: str, fact: Fact, fence: Fence | None = None) -> Stored:
+    async def state(self, subject: str, fact: Fact | NewFact, fence: Fence | None = None) -> Stored:
         """Publish a fact and wait until it is stored.
 
         Raises Fenced if the fence refuses it, PublishFailed if no acknowledgement came.

@@ -40,6 +40,7 @@ class Invariant(StrEnum):
     UNDO_ONCE = "undo_once"
     TRUTH = "facts_tell_the_truth"
     ALL_OR_NOTHING = "all_or_nothing"
+    WAITING = "waits_for_a_reason"
     STABLE = "waiting_is_final"
     NOT_STUCK = "not_stuck"
     NO_ERROR = "no_error"
@@ -101,7 +102,14 @@ class Story:
         state = advance(self.definition, self.state, recorded)
         if self.state.ended and state.status != self.state.status:
             found.append(Breach(Invariant.FINAL, key[0], f"{self.state.status} became {state.status}"))
-        return Story(self.definition, state, {**self.said, key: recorded.fact.id}), found
+        after = Story(self.definition, state, {**self.said, key: recorded.fact.id})
+        if state.status == SagaStatus.WAITING and not after._has_failed_undo():
+            found.append(Breach(Invariant.WAITING, key[0], "it waits for a person who has nothing to do"))
+        return after, found
+
+    def _has_failed_undo(self) -> bool:
+        failed = [step for step, kind in self.said if kind == FactKind.COMPENSATION_FAILED]
+        return any(not self.any(step, CLOSED) for step in failed)
 
 
 def check_facts(definition: SagaDefinition, facts: Iterable[Recorded]) -> list[Breach]:
@@ -152,7 +160,8 @@ def _check_closing(definition: SagaDefinition, story: Story, step: str, kind: st
         yield Breach(Invariant.FINAL, step, f"stated {kind} although the saga had completed")
     if (step, FactKind.STARTED) not in story.said:
         yield Breach(Invariant.CLOSING, step, f"stated {kind} although it never started")
-    if said := story.any(step, CLOSED):
+    # A paused worker may complain too late that it cannot undo; that changes nothing.
+    if kind in CLOSED and (said := story.any(step, CLOSED)):
         yield Breach(Invariant.ONE_CLOSING, step, f"stated {kind} after {said}")
     for later in sorted(definition.graph.descendants[step]):
         if (later, FactKind.STARTED) in story.said and not story.any(later, CLOSED):

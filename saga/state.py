@@ -157,10 +157,10 @@ def _advance_step(step: StepState, kind: str, recorded: Recorded) -> StepState:
 
 
 def _too_late(step: StepState, data: dict[str, Any]) -> bool:
-    """A worker that was paused may state its failed attempt after another one has ended the step."""
-    if data.get("compensation"):
-        return step.status in CLOSED_STATUSES
-    return step.ended_at is not None or step.status in CLOSED_STATUSES
+    """A worker that was paused may state its failed attempt after another one has ended or closed the step."""
+    if step.status in CLOSED_STATUSES or step.status == StepStatus.COMPENSATION_FAILED:
+        return True
+    return not data.get("compensation") and step.ended_at is not None
 
 
 def status_of(definition: SagaDefinition, state: SagaState) -> SagaStatus:

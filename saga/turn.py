@@ -16,10 +16,10 @@ from contracts.definition import SagaDefinition, Step
 from contracts.facts import (
     ABORTED_KEY,
     AttemptFailed,
-    Fact,
     FactKey,
     FactKind,
     Facts,
+    NewFact,
     Recorded,
     SagaAborted,
     StepFailed,
@@ -192,7 +192,7 @@ class Voice:
         kind: FactKind,
         data: BaseModel | dict[str, Any],
         discriminator: str = "",
-    ) -> Fact:
+    ) -> NewFact:
         about = turn.heard.fact
         return state_fact(
             about=about,

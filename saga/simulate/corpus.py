@@ -19,6 +19,12 @@ def definition(name: str, after: Mapping[str, str], **special: Mapping[str, Any]
     return SagaDefinition(name=name, steps=steps(after, **special))
 
 
+def chain(length: int) -> SagaDefinition:
+    """One step after the other."""
+    names = [f"s{number}" for number in range(1, length + 1)]
+    return definition(f"chain-of-{length}", dict(zip(names, ["", *names], strict=False)))
+
+
 _ONE = {"a": ""}
 _TWO = {"a": "", "b": "a"}
 _THREE = {"a": "", "b": "a", "c": "b"}

@@ -73,17 +73,20 @@ class Walked:
 def walk(
     definition: SagaDefinition, choose: Callable[[int], int], *, faults: Faults, patience: int = 200
 ) -> Walked:
-    """One schedule until nothing moves. `choose(n)` gives a number below n; faults end after `patience` moves."""
+    """One schedule until nothing moves: a fault in about one move of ten, none after `patience` moves.
+
+    `choose(n)` gives a number below n.
+    """
     model = _Model(World(definition), faults, Shell())
     starts = model.moves.initial()
     state = starts[choose(len(starts))]
     trace: list[str] = []
     while True:
         moves = list(model.moves.of(state))
-        breaches = model.breaches(state)
-        if not any(label.fair for label, _ in moves):
-            breaches = breaches or end_breaches(model.stream(state).story.state)
-        allowed = moves if len(trace) < patience else [move for move in moves if move[0].fair]
+        fair = [move for move in moves if move[0].fair]
+        faulty = [move for move in moves if not move[0].fair] if len(trace) < patience else []
+        breaches = model.breaches(state) or ([] if fair else end_breaches(model.stream(state).story.state))
+        allowed = faulty if not fair or (faulty and choose(10) == 0) else fair
         if breaches or not allowed:
             stream = model.stream(state)
             effects = model.effects(state)

@@ -48,6 +48,10 @@ class Ledger:
             return replace(self, undone=self.undone + 1)
         return self if self.undone else replace(self, barred=bar)
 
+    def undone_again(self) -> "Ledger":
+        """Undone by an undo that nothing guards."""
+        return replace(self, undone=min(3, self.undone + 1))
+
     def pack(self) -> int:
         return self.row | self.done << 3 | self.undone << 5 | self.barred << 7
 

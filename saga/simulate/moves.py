@@ -386,8 +386,9 @@ class Moves:
                 self._ledger(state, worker, ledger.put(Row.UNDOING)) if self.shell.tombstone_first else state
             )
             yield _says(worker, "is about to be undone outside"), _move(after, worker, Place.UNDO_OUTSIDE)
-        elif ledger.row == Row.EFFECT:
-            after = self._ledger(state, worker, ledger.reversed().put(Row.UNDONE))
+        elif ledger.row == Row.EFFECT or not self.shell.guard:
+            undone = ledger.reversed() if self.shell.guard else ledger.undone_again()
+            after = self._ledger(state, worker, undone.put(Row.UNDONE))
             yield _says(worker, "is undone"), _move(after, worker, Place.COMPENSATED)
         else:
             after = self._ledger(state, worker, ledger.put(Row.UNDONE))
