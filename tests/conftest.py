@@ -14,13 +14,18 @@ from events.definitions import Definitions
 from events.embedded import check_server, server
 from events.settings import BusSettings
 from events.streams import declare
+from tests.world import Running, World
 
 
 @pytest.fixture(scope="session", autouse=True)
 def quiet_logs() -> None:
     import logging
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, os.environ.get("SAGA_LOG_LEVEL", "CRITICAL"))))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(
+            getattr(logging, os.environ.get("SAGA_LOG_LEVEL", "CRITICAL"))
+        )
+    )
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +78,13 @@ async def definitions(bus: Bus) -> AsyncIterator[Definitions]:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def running(bus: Bus, definitions: Definitions, data: Path) -> Running:
+    return Running(bus, definitions, data)

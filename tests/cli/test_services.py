@@ -18,7 +18,7 @@ from saga.client import SagaClient
 from saga.domains import domain_actions, domain_definitions
 from saga.topology import consumers_for
 from services.payments import STEP_MODULES
-from tests.saga.conftest import Running
+from tests.world import Running
 
 
 def test_a_domain_offers_what_its_contract_promises() -> None:

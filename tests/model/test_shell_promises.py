@@ -24,7 +24,7 @@ class Loss:
 
 
 LOSSES = {
-    "the guard": Loss(Shell(guard=False), "effect_once", Faults()),
+    "the guard": Loss(Shell(guard=False), "effect_once", Faults(cancel=False)),
     "the fence": Loss(Shell(fence=False), "fence", Faults()),
     "the fence on the pivot": Loss(Shell(pivot_fence=False), "pivot", Faults(), "chain-pivot"),
     "started, written ahead": Loss(Shell(write_ahead=False), "all_or_nothing", Faults()),

@@ -22,7 +22,7 @@ from events.streams import declare
 from saga.action import ActionContext, Refused, StepDatabase, Unavailable
 from saga.client import StartOptions
 from saga.state import SagaStatus, StepStatus
-from tests.saga.conftest import Number, Running, World
+from tests.world import Number, Running, World
 
 AGAIN = FixedRetry(max_attempts=3, delay_s=0.05)
 

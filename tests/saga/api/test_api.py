@@ -14,7 +14,7 @@ from events.read import read_saga
 from saga.api.app import create_app, open_parts
 from saga.api.parts import Parts
 from saga.api.server import serve_api
-from tests.saga.conftest import Running, World
+from tests.world import Running, World
 
 DEFINITION = SagaDefinition(
     name="simple",

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from pydantic import BaseModel
 
 from contracts.definition import SagaDefinition
@@ -108,13 +107,3 @@ class Running:
         return await self.until(
             definition, saga_id, lambda state: state.ended or state.status == SagaStatus.WAITING
         )
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def running(bus: Bus, definitions: Definitions, data: Path) -> Running:
-    return Running(bus, definitions, data)
