@@ -89,9 +89,9 @@ def compare(sagas: int, rounds: int) -> dict[str, float]:
     for label, sync, share in (("2m", "2m", 1.0), ("always", "always", 0.3)):
         count = str(int(sagas * share))
         pairs = [
-            (_alone("--side", "hand", "--sync", sync, "--sagas", count), _alone("--side", "runtime", "--sync", sync, "--sagas", count))
+            tuple(_alone("--side", side, "--sync", sync, "--sagas", count) for side in ("hand", "runtime"))
             for _ in range(rounds)
-        ]  # fmt: skip
+        ]
         for hand, ours in pairs:
             print(
                 f"sync {label:6}  1 in flight: {hand['p50_ms']:6.2f} ms by hand, {ours['p50_ms']:6.2f} ms runtime"

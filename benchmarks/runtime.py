@@ -16,9 +16,9 @@ from events.bus import Bus
 from events.definitions import Definitions
 from events.settings import BusSettings
 from events.streams import declare
+from saga.action import Action, ActionContext, action
 from saga.api.app import open_parts
 from saga.api.parts import Parts
-from saga.action import Action, ActionContext, action
 from saga.client import SagaClient
 from saga.service import ServiceSettings, serve
 from saga.topology import consumers_for

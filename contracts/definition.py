@@ -136,7 +136,8 @@ class SagaDefinition(_Contract):
         if cycle := self.graph.cycle:
             return [f"/steps: steps wait for each other in a circle: {' -> '.join(cycle)}"]
         return [
-            f"/steps/{index}/input: ${{{reference.text}}} refers to {reference.step!r}, which is not before {step.name!r}"
+            f"/steps/{index}/input: ${{{reference.text}}} refers to {reference.step!r}, "
+            f"which is not before {step.name!r}"
             for index, step in enumerate(self.steps)
             for reference in step.references
             if reference.step is not None and reference.step not in self.graph.ancestors[step.name]

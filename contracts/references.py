@@ -96,10 +96,8 @@ def condition_references(expression: str) -> tuple[Reference, ...]:
 
     Dotted names only, so that the data a condition needs can be carried to it.
     """
-    found = []
-    for match in _NAME.finditer(_QUOTED.sub('""', expression)):
-        found.append(parse_reference(match[1] + match[2]))
-    return tuple(found)
+    plain = _QUOTED.sub('""', expression)
+    return tuple(parse_reference(match[1] + match[2]) for match in _NAME.finditer(plain))
 
 
 def _compile(value: Any, found: list[Reference]) -> Resolver:

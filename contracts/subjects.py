@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from contracts.failure import InvalidContract
 
 SAGA_STEP = "_saga"
-TOKEN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+TOKEN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"  # noqa: S105 - a token of a subject
 _TOKEN = re.compile(rf"^{TOKEN}$")
 _ROOT = "evt"
 

@@ -13,8 +13,8 @@ from nats.js import api
 from nats.js.errors import KeyWrongLastSequenceError, NotFoundError
 from nats.js.kv import KeyValue
 
-from contracts.failure import Conflict
 from contracts.facts import MAX_FACT_BYTES
+from contracts.failure import Conflict
 from events.bus import Bus
 
 _DUPLICATE_WINDOW_S = 600
@@ -36,10 +36,8 @@ async def declare(bus: Bus) -> list[Change]:
     """Create or update all streams and buckets; the answer is empty if everything was as declared."""
     wanted = [_facts(bus, partition) for partition in range(bus.settings.partitions)] + [_dead_letters(bus)]
     changes = [change for config in wanted if (change := await _apply_stream(bus, config))]
-    for bucket in (_definitions(bus), _locks(bus)):
-        if await _create_bucket(bus, bucket):
-            changes.append(Change("created", f"bucket {bucket.bucket}"))
-    return changes
+    buckets = [config for config in (_definitions(bus), _locks(bus)) if await _create_bucket(bus, config)]
+    return changes + [Change("created", f"bucket {config.bucket}") for config in buckets]
 
 
 def _facts(bus: Bus, partition: int) -> api.StreamConfig:

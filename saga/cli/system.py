@@ -18,8 +18,8 @@ from events.bus import Bus
 from events.definitions import Definitions
 from events.embedded import server
 from events.publish import Fence
-from events.read import follow as follow_facts
 from events.read import StreamMessage, last_sequence
+from events.read import follow as follow_facts
 from events.settings import BusSettings
 from events.streams import declare
 from saga.api.app import create_app, open_parts

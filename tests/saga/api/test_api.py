@@ -77,7 +77,7 @@ async def test_a_saga_is_started_followed_and_told(
         ("b", "completed", {"value": 3}),
     ]
     facts = (await api.get(f"/api/v1/sagas/{saga_id}/facts")).json()["items"]
-    assert [fact["fact"]["type"] for fact in facts][0] == "saga.started"
+    assert facts[0]["fact"]["type"] == "saga.started"
     told = (await api.get(f"/api/v1/sagas/{saga_id}/timeline")).json()["items"]
     assert told[0]["text"] == "the saga started"
     page = (await api.get("/api/v1/sagas", params={"status": "completed"})).json()

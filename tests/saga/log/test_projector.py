@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ async def test_how_facts_are_cut_into_batches_makes_no_difference(
 ) -> None:
     messages = interleaved(5)
     borders = sorted({0, *[cut for cut in cuts if cut < len(messages)], len(messages)})
-    cut_up = [messages[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    cut_up = [messages[a:b] for a, b in pairwise(borders)]
     folder = tmp_path_factory.mktemp("cuts")
     async with open_log(f"sqlite+aiosqlite:///{folder / 'whole.db'}") as whole:
         at_once = await applied(whole, [messages])
@@ -185,7 +186,7 @@ async def test_lists_are_filtered_and_paged_without_gaps(log: Database) -> None:
 
 async def test_the_migrations_give_the_schema_of_the_tables(log: Database) -> None:
     def differences(connection: Any) -> list[Any]:
-        return compare_metadata(MigrationContext.configure(connection), LogTable.metadata)
+        return list(compare_metadata(MigrationContext.configure(connection), LogTable.metadata))
 
     async with log.engine.begin() as connection:
         found = await connection.run_sync(differences)
