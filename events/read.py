@@ -3,11 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
+import structlog
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import api
@@ -20,6 +23,10 @@ from events.bus import Bus
 
 _READ_ATTEMPTS = 4
 _RETRY_DELAY_S = 0.05
+_REOPEN_S = 0.25
+_INACTIVE_S = 60.0
+
+log = structlog.get_logger(__name__)
 
 
 class ReadFailed(SagaError):
@@ -84,7 +91,7 @@ async def _filtered(bus: Bus, stream: str, subject: str, until: int) -> list[Str
     subscription = await bus.jetstream.pull_subscribe(subject, stream=stream, config=config)
     try:
         while not found or found[-1].sequence < until:
-            found += [_delivered(message) for message in await subscription.fetch(256, timeout=2)]
+            found += [_delivered(message)[0] for message in await subscription.fetch(256, timeout=2)]
     except NatsTimeout as error:
         raise ReadFailed(f"{stream}: the story of {subject} did not arrive in time") from error
     finally:
@@ -98,68 +105,104 @@ async def last_sequence(bus: Bus, partition: int) -> int:
 
 
 async def follow(
-    bus: Bus, partition: int, after_sequence: int, *, max_batch: int = 500, max_wait_s: float = 0.05
+    bus: Bus, partition: int, after_sequence: int, *, max_batch: int = 500, pause_s: float = 0.05
 ) -> AsyncGenerator[list[StreamMessage]]:
     """All messages of a partition after a sequence, for ever, in batches, in order and without gaps.
 
-    A batch comes when it is full or when nothing more is there within `max_wait_s` seconds. The position
-    is the caller's: after a crash or a lost connection it is resumed from the last batch that was given out.
+    Takes what is there in one burst, and after a burst that was not full waits `pause_s` seconds: a reader
+    that is woken for every message would take the server's and the participants' time. The position is the
+    caller's: after a crash or a lost connection it goes on after the last batch that was given out.
     """
-    stream = bus.names.facts(partition)
     while True:
         try:
-            subscription = await bus.jetstream.subscribe(
-                bus.subjects.partition(partition),
-                stream=stream,
-                ordered_consumer=True,
-                config=api.ConsumerConfig(
-                    deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after_sequence + 1
-                ),
-                pending_msgs_limit=-1,
-                pending_bytes_limit=-1,
-            )
-        except (NatsError, NotFoundError):
-            await asyncio.sleep(0.25)
-            continue
-        try:
-            while True:
-                first = await subscription.next_msg(timeout=None)
-                batch = [_delivered(first)]
-                deadline = asyncio.get_running_loop().time() + max_wait_s
-                while len(batch) < max_batch:
-                    left = deadline - asyncio.get_running_loop().time()
-                    if left <= 0:
-                        break
-                    try:
-                        batch.append(_delivered(await subscription.next_msg(timeout=left)))
-                    except NatsTimeout:
-                        break
-                if batch[0].sequence <= after_sequence:
-                    batch = [message for message in batch if message.sequence > after_sequence]
-                if batch:
-                    yield batch
-                    after_sequence = batch[-1].sequence
-        except NatsError:
-            await asyncio.sleep(0.25)
-        finally:
-            await _unsubscribe(subscription)
+            async with Bursts(bus, partition, after_sequence + 1) as bursts:
+                while True:
+                    batch = await bursts.take(max_batch)
+                    if batch:
+                        yield batch
+                        after_sequence = batch[-1].sequence
+                    if len(batch) < max_batch:
+                        await asyncio.sleep(pause_s)
+        except (NatsError, NotFoundError, TimeoutError, GapFound) as error:
+            log.info("read.follow_again", partition=partition, after=after_sequence, reason=repr(error))
+            await asyncio.sleep(_REOPEN_S)
 
 
-async def _unsubscribe(subscription: Any) -> None:
-    try:
-        await subscription.unsubscribe()
-    except NatsError:
-        # The connection is gone, and with it the subscription.
-        return
+class GapFound(Exception):
+    """A message of the consumer did not arrive: the connection was lost in between."""
 
 
-def _delivered(message: Msg) -> StreamMessage:
-    # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time ns>.<pending>, two more tokens in v2
+class Bursts:
+    """A throw-away consumer that is asked for what is there."""
+
+    def __init__(self, bus: Bus, partition: int, start: int) -> None:
+        self._bus = bus
+        self._stream = bus.names.facts(partition)
+        self._subject = bus.subjects.partition(partition)
+        self._start = start
+        self._inbox = bus.client.new_inbox()
+        self._name = ""
+        self._taken = 0
+        self._wanted = 0
+        self._found: list[StreamMessage] = []
+        self._over = asyncio.Event()
+        self._subscription: Subscription | None = None
+
+    async def __aenter__(self) -> Self:
+        info = await self._bus.jetstream.add_consumer(
+            self._stream,
+            api.ConsumerConfig(
+                filter_subject=self._subject,
+                deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=self._start,
+                ack_policy=api.AckPolicy.NONE,
+                mem_storage=True,
+                num_replicas=1,
+                inactive_threshold=_INACTIVE_S,
+            ),
+        )
+        self._name = info.name
+        self._subscription = await self._bus.client.subscribe(self._inbox, cb=self._receive)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._subscription is not None and self._bus.connected:
+            with suppress(NatsError):
+                await self._subscription.unsubscribe()
+
+    async def take(self, most: int) -> list[StreamMessage]:
+        """At most so many messages, as many as there are. Raises TimeoutError or GapFound: open it again."""
+        self._found, self._wanted = [], most
+        self._over.clear()
+        request = json.dumps({"batch": most, "no_wait": True}).encode()
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
+        await self._bus.client.publish(subject, request, reply=self._inbox)
+        async with asyncio.timeout(self._bus.settings.publish_timeout_s):
+            await self._over.wait()
+        if self._taken < 0:
+            raise GapFound
+        return self._found
+
+    async def _receive(self, message: Msg) -> None:
+        if not message.reply:
+            self._over.set()
+            return
+        delivered, number = _delivered(message)
+        # Numbered by the consumer without gaps: a break means that something was lost on the way.
+        self._taken = number if self._taken >= 0 and number == self._taken + 1 else -1
+        self._found.append(delivered)
+        if len(self._found) >= self._wanted or self._taken < 0:
+            self._over.set()
+
+
+def _delivered(message: Msg) -> tuple[StreamMessage, int]:
+    """The message, and its number among those the consumer has delivered."""
+    # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time ns>.<pending>, two more in v2
     tokens = message.reply.split(".")
     shift = len(tokens) - 9 if len(tokens) > 9 else 0
-    return StreamMessage(
-        int(tokens[5 + shift]), message.subject, message.data, _from_ns(int(tokens[7 + shift]))
-    )
+    stored_at = _from_ns(int(tokens[7 + shift]))
+    stored = StreamMessage(int(tokens[5 + shift]), message.subject, message.data, stored_at)
+    return stored, int(tokens[6 + shift])
 
 
 def _from_ns(nanoseconds: int) -> datetime:

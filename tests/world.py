@@ -95,7 +95,7 @@ class Running:
         """The saga's state as soon as it fulfils a condition, looked at after every fact."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(asyncio.timeout(timeout_s))
-            facts = follow(self.bus, 0, 0, max_wait_s=0.005)
+            facts = follow(self.bus, 0, 0, pause_s=0.005)
             stack.push_async_callback(facts.aclose)
             async for _ in facts:
                 state = await self.state(definition, saga_id)

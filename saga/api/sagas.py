@@ -1,6 +1,7 @@
 """`/api/v1/sagas`: start, list, look into, cancel."""
 
 import asyncio
+from collections import defaultdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -187,7 +188,7 @@ async def _wait_for(parts: Parts, saga_id: str, after_sequence: int | None, wait
 
 def _answer(view: SagaView, definition: SagaDefinition | None, facts: list[Recorded]) -> SagaAnswer:
     outputs = {one.fact.subject: one.fact.data for one in facts if one.fact.kind == FactKind.COMPLETED}
-    rows = {row["step"]: row for row in view.steps}
+    rows = defaultdict(lambda: _PENDING, {row["step"]: row for row in view.steps})
     steps = [
         StepAnswer(
             name=step.name,
@@ -197,7 +198,6 @@ def _answer(view: SagaView, definition: SagaDefinition | None, facts: list[Recor
             **{field: rows[step.name][field] for field in _STEP_FIELDS},
         )
         for step in (definition.steps if definition else ())
-        if step.name in rows
     ]
     return SagaAnswer(
         **SagaSummary.of(view.saga).model_dump(),
@@ -209,7 +209,16 @@ def _answer(view: SagaView, definition: SagaDefinition | None, facts: list[Recor
     )
 
 
-_STEP_FIELDS = ("status", "attempt", "started_at", "ended_at", "closed_at", "duration_ms", "failure")
+_PENDING: dict[str, Any] = {
+    "status": "pending",
+    "attempt": 0,
+    "started_at": None,
+    "ended_at": None,
+    "closed_at": None,
+    "duration_ms": None,
+    "failure": None,
+}
+_STEP_FIELDS = tuple(_PENDING)
 
 
 def _stamp(response: Response, sequence: int) -> None:

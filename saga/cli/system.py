@@ -32,7 +32,7 @@ from saga.service import ServiceSettings, serve
 from saga.topology import consumers_for
 
 OPERATOR_URL = "SAGA_OPERATOR_URL"
-_STEP_BACK = 10
+_STEP_BACK = 19
 
 
 def log_url(settings: ServiceSettings) -> str:

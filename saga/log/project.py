@@ -159,7 +159,6 @@ class Projector:
         if step in followed.state.steps:
             batch.steps[fact.sagaid, step] = None
         elif fact.key == STARTED_KEY:
-            batch.steps.update({(fact.sagaid, name): None for name in followed.state.steps})
             labels = fact.data.get("labels") or {}
             batch.labels += [
                 {"saga_id": fact.sagaid, "name": name, "value": str(value)} for name, value in labels.items()

@@ -9,6 +9,8 @@ from sqlmodel import Field, SQLModel
 
 from events.columns import UtcText
 
+_JSON = JSON(none_as_null=True)
+
 
 class LogTable(SQLModel, registry=registry()):
     """Tables of the log have metadata of their own: a service's tables are none of its business."""
@@ -37,12 +39,12 @@ class SagaRow(LogTable, table=True):
     duration_ms: float | None = None
     ended_sequence: int | None = Field(default=None, sa_type=BigInteger)
     outcome_stated: bool = False
-    input: dict[str, Any] | None = Field(default=None, sa_type=JSON)
-    abort: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    input: dict[str, Any] | None = Field(default=None, sa_type=_JSON)
+    abort: dict[str, Any] | None = Field(default=None, sa_type=_JSON)
 
 
 class StepRow(LogTable, table=True):
-    """One step of one saga."""
+    """One step of one saga that has been heard of; a step without a row is pending."""
 
     __tablename__ = "steps"
 
@@ -55,7 +57,7 @@ class StepRow(LogTable, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=UtcText)
     closed_at: datetime | None = Field(default=None, sa_type=UtcText)
     duration_ms: float | None = None
-    failure: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    failure: dict[str, Any] | None = Field(default=None, sa_type=_JSON)
     sequence: int = Field(sa_type=BigInteger)
 
 

@@ -14,8 +14,9 @@ from contracts.facts import Recorded
 from contracts.subjects import SAGA_STEP
 from saga.invariants import Breach, Effects, Invariant, end_breaches
 from saga.simulate.faults import Faults, Shell
+from saga.simulate.ground import FORWARD, Label, State
 from saga.simulate.ledger import unpack
-from saga.simulate.moves import FORWARD, Label, Moves, State
+from saga.simulate.moves import Moves
 from saga.simulate.stream import Stream, World
 from saga.state import SagaState
 

@@ -22,7 +22,7 @@ class Faults:
     zombies: int = 0
     """deliveries handed to a second worker while the first one lives"""
     stored_twice: int = 0
-    """facts that the server stores twice, because the PubAck was lost and the message id forgotten"""
+    """facts of steps that the server stores twice: the PubAck was lost and the message id is forgotten"""
     forgetful: bool = False
     """a killed server forgets that it has delivered: a redelivery looks like a first delivery"""
     retries: bool = False

@@ -89,12 +89,14 @@ class Stream:
         self.by_key: dict[FactKey, Recorded] = {**parent.by_key} if parent else {}
         self.by_key[fact.key] = recorded
         self._ids = {recorded.fact.id for recorded in self.facts}
-        story = parent.story if parent else Story.begin(world.definition)
-        self.story, broken = story.then(recorded)
+        story: Story = parent.story if parent else Story.begin(world.definition)
+        told = story.then(recorded)
+        self.story: Story = told[0]
+        broken: list[Breach] = told[1]
         self.breaches: list[Breach] = [*(parent.breaches if parent else ()), *broken]
         self.id = len(world.streams)
         world.streams.append(self)
-        self.heard = tuple(
+        self.heard: tuple[int, ...] = tuple(
             (parent.heard[step] if parent else 0) | ((fact.key in keys) << len(self.facts))
             for step, keys in enumerate(world.heard_by)
         )
