@@ -12,13 +12,13 @@ from contracts.failure import InvalidContract
 
 SAGA_STEP = "_saga"
 TOKEN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"  # noqa: S105 - a token of a subject
-_TOKEN = re.compile(rf"^{TOKEN}$")
+_TOKEN = re.compile(TOKEN)
 _ROOT = "evt"
 
 
 def valid_token(token: str, what: str) -> str:
     """The token itself. Raises InvalidContract if it may not be part of a subject."""
-    if token != SAGA_STEP and not _TOKEN.match(token):
+    if token != SAGA_STEP and not _TOKEN.fullmatch(token):
         raise InvalidContract(
             f"{what} {token!r} is no subject token: expected 1-64 letters, digits, '_' or '-', "
             "beginning with a letter or digit"

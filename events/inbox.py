@@ -129,28 +129,38 @@ class Inbox:
             return None
 
     async def undo(self, key: EffectKey, undo: Undo) -> None:
-        """Undo the effect in one transaction with its tombstone; where there was no effect, only the tombstone."""
+        """Undo the effect, in one transaction with its tombstone; without an effect, only the tombstone.
+
+        Raises AlreadyUndone if the step was refused, so that there never was nor will be an effect.
+        """
         async with self._database.transaction() as session:
-            row = await _row(session, key)
+            row = await self._to_undo(session, key)
             if row is None:
-                await self._insert(session, key, "undone")
                 return
-            if row.state in ("effect", "intent"):
-                await undo(session, row.output)
-            if row.state != "undone":
-                await self._set(session, key, "undone", output=row.output)
+            await undo(session, row.output)
+            await self._set(session, key, "undone", output=row.output)
 
     async def undo_outside(self, key: EffectKey, undo: Callable[[Output | None], Awaitable[None]]) -> None:
-        """Undo an effect outside the database; the tombstone follows, so a crash in between undoes again."""
+        """As `undo`, outside the database; the tombstone follows, so a crash in between undoes again."""
         async with self._database.transaction() as session:
-            row = await _row(session, key)
-            if row is None:
-                await self._insert(session, key, "undone")
-                return
-        if row.state in ("effect", "intent"):
-            await undo(row.output)
+            row = await self._to_undo(session, key)
+        if row is None:
+            return
+        await undo(row.output)
         async with self._database.transaction() as session:
             await self._set(session, key, "undone", output=row.output)
+
+    async def _to_undo(self, session: AsyncSession, key: EffectKey) -> Any:
+        """The row of an effect that may have happened; None (and a tombstone) if there is nothing to undo."""
+        row = await _row(session, key)
+        if row is None:
+            await self._insert(session, key, "undone")
+            return None
+        if row.state == "refusal":
+            raise AlreadyUndone(
+                f"step {key.step} of saga {key.saga_id} was refused, there is nothing to undo"
+            )
+        return None if row.state == "undone" else row
 
     async def _insert(self, session: AsyncSession, key: EffectKey, state: str, **values: Any) -> None:
         row = {"saga_id": key.saga_id, "step": key.step, "state": state, "at": self._clock(), **values}

@@ -153,6 +153,10 @@ class SagaClient:
             raise Conflict(f"saga {saga_id} was aborted, or passed its pivot, in this moment") from error
         if stored.duplicate:
             raise Conflict(f"saga {saga_id} is aborted already")
+        before = [one for one in await read_saga(self._bus, saga_id) if one.sequence < stored.sequence]
+        if fold(definition, before).ended:
+            # Nothing fences an abort on the last step; that it came too late changes nothing.
+            raise Conflict(f"saga {saga_id} ended in this moment")
         return stored.sequence
 
     async def _find(self, definition: str) -> SagaDefinition:

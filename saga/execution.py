@@ -42,7 +42,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The guard holds a tombstone: the step was undone before its effect."""
+    """The guard has decided before: undone before its effect, or (for an undo) refused without one."""
 
 
 type Attempt = Done | Failed | Deferred | Gone

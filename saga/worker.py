@@ -83,7 +83,8 @@ class Worker:
             case Deferred(delay_s):
                 return Later(delay_s)
             case Gone():
-                log.warning("step.already_undone", step=turn.step.name, saga_id=turn.saga_id)
+                # Whoever left the tombstone may have died before it closed the step.
+                return await self._refused(turn)
         return DONE
 
     async def _complete(
@@ -103,18 +104,19 @@ class Worker:
     async def fail(self, turn: Turn, failure: Failure, attempt: int, scope: Scope | None) -> Answer:
         """An attempt has failed: try again later, or fail for good. `scope` is None if it is not known."""
         delay_s = next_delay_s(turn.step.retry, failure, attempt, self._tools.chance())
-        if delay_s is not None:
-            if await self._voice.attempt_failed(turn, failure, attempt, delay_s, compensation=False):
-                return Later(delay_s)
+        if delay_s is not None and await self._voice.attempt_failed(
+            turn, failure, attempt, delay_s, compensation=False
+        ):
+            return Later(delay_s)
+        try:
+            output = await self._note_refusal(turn, failure)
+        except AlreadyUndone:
             return await self._refused(turn, failure=failure)
-        if self._tools.inbox is not None:
-            try:
-                output = await self._tools.inbox.refuse(EffectKey(turn.saga_id, turn.step.name), failure)
-            except AlreadyUndone:
-                return DONE
-            if output is not None and scope is not None:
-                # Another replica's effect came first, so the step has not failed.
-                return await self._complete(turn, output, scope, attempt, monotonic())
+        if output is not None and scope is not None:
+            # Another replica's effect came first, so the step has not failed.
+            return await self._complete(turn, output, scope, attempt, monotonic())
+        if delay_s is not None:
+            return await self._refused(turn, failure=failure)
         carried = Carried()
         if scope is not None:
             carried = Carried.model_validate(carry(turn.definition, turn.step.name, scope))
@@ -122,6 +124,12 @@ class Worker:
         if turn.step.on_error == "abort":
             return await self._abort(turn, failed)
         return await self._state_failed(turn, failed)
+
+    async def _note_refusal(self, turn: Turn, failure: Failure) -> dict[str, Any] | None:
+        """Let the guard bar a later effect of this step; the output, if its effect has happened already."""
+        if self._tools.inbox is None:
+            return None
+        return await self._tools.inbox.refuse(EffectKey(turn.saga_id, turn.step.name), failure)
 
     async def _abort(self, turn: Turn, failed: StepFailed) -> Answer:
         if await self._voice.abort(turn, failed, by=self._action.name):
@@ -169,7 +177,9 @@ class Worker:
             return Later(attempt.wait_s)
         begun = monotonic()
         match await self._undo(turn, decision, attempt.number):
-            case Done() | Gone():
+            case Gone():
+                await self.stand_down(turn, "the guard holds its refusal")
+            case Done():
                 compensated = StepCompensated(
                     attempt=attempt.number,
                     output_known=decision.output is not None,
