@@ -12,7 +12,10 @@ help:
 	@echo "make test      run the tests"
 	@echo "make check     format, lint, types, imports"
 	@echo "make bench     measure against a hand-written chain"
-	@echo "make format    format the code;  make schemas    export the contracts;  make lock    renew the lock"
+	@echo "make format    format the code"
+	@echo "make schemas   export the contracts"
+	@echo "make lock      renew requirements.lock (needs uv)"
+	@echo "make clean     remove the environment, the data and the caches"
 
 $(STAMP): requirements.lock pyproject.toml
 	@tools/setup.sh $(VENV)
@@ -40,8 +43,9 @@ schemas: $(STAMP)
 	@$(BIN)/saga schemas export
 
 lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv" >&2; exit 1; }
 	uv pip compile pyproject.toml --extra embedded --extra postgres --group dev --python-version 3.12 \
 		--universal --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
 
 clean:
-	rm -rf $(VENV) .saga .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .saga .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

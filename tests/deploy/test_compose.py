@@ -1,5 +1,7 @@
 """The compose file cannot be run everywhere, so what it says is compared with what there is."""
 
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 import typer.main
 import yaml
 
+from events.embedded import find_binary
 from saga.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +56,39 @@ def test_everybody_uses_the_bus_of_the_file_and_waits_for_it() -> None:
         assert service["environment"]["NATS_URL"] == "nats://nats:4222"
         assert service["depends_on"] == {"nats": {"condition": "service_healthy"}}
     assert "sync_interval: always" in (ROOT / "deploy" / "nats.conf").read_text()
+
+
+def test_who_is_waited_for_says_when_it_is_healthy_where_it_listens() -> None:
+    awaited = {
+        name
+        for service in COMPOSE["services"].values()
+        for name, condition in service.get("depends_on", {}).items()
+        if condition["condition"] == "service_healthy"
+    }
+    assert awaited == {"nats"}
+    monitor = re.search(r"^http: \S+:(\d+)$", (ROOT / "deploy" / "nats.conf").read_text(), re.MULTILINE)
+    assert monitor is not None
+    assert f":{monitor[1]}/healthz" in " ".join(COMPOSE["services"]["nats"]["healthcheck"]["test"])
+
+
+def test_the_log_is_asked_whether_it_lives_at_the_port_it_serves() -> None:
+    log = COMPOSE["services"]["saga-log"]
+    port = log["command"][log["command"].index("--port") + 1]
+    assert f"http://127.0.0.1:{port}/livez" in " ".join(log["healthcheck"]["test"])
+    assert log["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
+def test_the_server_understands_its_configuration() -> None:
+    checked = subprocess.run(
+        [find_binary({"PATH": ""}), "-c", ROOT / "deploy" / "nats.conf", "-t"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_image_installs_from_the_lock_and_runs_as_nobody_special() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "pip install --no-cache-dir --require-hashes -r requirements.lock" in dockerfile
+    users = re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE)
+    assert users
+    assert users[-1] not in {"root", "0"}

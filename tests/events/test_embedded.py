@@ -1,25 +1,53 @@
-"""The embedded server is a real one, and never outlives its owner."""
+"""The embedded server is a real one, never outlives its owner, and never shares its store."""
 
 import asyncio
 import os
 import signal
-import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import nats
 import pytest
 
 from contracts.failure import Unusable
 from events.embedded import EmbeddedServer, check_server, find_binary, server
 
+OWNER = """
+import asyncio, sys
+from pathlib import Path
+from events.embedded import EmbeddedServer
 
-async def gone(pid: int) -> None:
+async def main():
+    server = await EmbeddedServer(Path(sys.argv[1]), Path(sys.argv[2])).start()
+    print(server.pid, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def lives(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while (
-            Path(f"/proc/{pid}/stat").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
-        ):
+        while not holds():
             await asyncio.sleep(0.02)
+
+
+async def owner_of(binary: Path, store: Path) -> tuple[asyncio.subprocess.Process, int]:
+    """A process that started a server, and the server's pid."""
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", OWNER, str(binary), str(store), stdout=asyncio.subprocess.PIPE
+    )
+    assert owner.stdout is not None
+    return owner, int(await owner.stdout.readline())
 
 
 @pytest.fixture
@@ -32,101 +60,137 @@ async def test_it_starts_with_jetstream_and_stops_with_the_block(binary: Path) -
         pid = embedded.pid
         info = await check_server(embedded.url)
         assert tuple(int(part) for part in info.version.split(".")[:2]) >= (2, 12)
-    await gone(pid)
+    await until(lambda: not lives(pid))
     assert not embedded.store.exists()
 
 
-async def test_it_stops_when_its_owner_is_killed(binary: Path, tmp_path: Path) -> None:
-    script = (
-        "import asyncio, sys\n"
-        "from pathlib import Path\n"
-        "from events.embedded import EmbeddedServer\n"
-        "async def main():\n"
-        "    server = await EmbeddedServer(Path(sys.argv[1]), Path(sys.argv[2])).start()\n"
-        "    print(server.pid, flush=True)\n"
-        "    await asyncio.Event().wait()\n"
-        "asyncio.run(main())\n"
-    )
-    owner = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, str(binary), str(tmp_path / "store"), stdout=asyncio.subprocess.PIPE
-    )
-    assert owner.stdout is not None
-    pid = int(await owner.stdout.readline())
-    os.kill(owner.pid, signal.SIGKILL)
+async def test_it_tells_over_http_that_it_is_well_and_syncs_every_message(binary: Path) -> None:
+    async with EmbeddedServer(binary) as embedded, httpx2.AsyncClient(base_url=embedded.monitor_url) as http:
+        assert (await http.get("/healthz")).json() == {"status": "ok"}
+        assert (await http.get("/jsz")).json()["config"]["sync_always"] is True
+
+
+async def test_a_sync_interval_is_read_as_what_it_says(binary: Path) -> None:
+    async with (
+        EmbeddedServer(binary, sync_interval="2m") as embedded,
+        httpx2.AsyncClient(base_url=embedded.monitor_url) as http,
+    ):
+        assert (await http.get("/jsz")).json()["config"]["sync_interval"] == 120 * 10**9
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["a running server", "a server that hangs"])
+async def test_it_stops_when_its_owner_is_killed(binary: Path, tmp_path: Path, stopped: bool) -> None:
+    owner, pid = await owner_of(binary, tmp_path / "store")
+    if stopped:
+        os.kill(pid, signal.SIGSTOP)
+    owner.kill()
     await owner.wait()
-    await gone(pid)
+    await until(lambda: not lives(pid))
+
+
+async def test_a_successor_of_a_killed_owner_gets_the_store(binary: Path, tmp_path: Path) -> None:
+    owner, pid = await owner_of(binary, tmp_path / "store")
+    owner.kill()
+    await owner.wait()
+    async with EmbeddedServer(binary, tmp_path / "store") as successor:
+        assert successor.pid != pid
+        assert not lives(pid)
+
+
+async def test_two_servers_never_share_a_store(
+    binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("events.embedded._LOCK_TIMEOUT_S", 0.2)
+    async with EmbeddedServer(binary, tmp_path) as first:
+        with pytest.raises(Unusable, match="another nats-server runs in"):
+            await EmbeddedServer(binary, tmp_path).start()
+        await check_server(first.url)
 
 
 async def test_what_was_acknowledged_survives_a_kill_of_the_server(binary: Path) -> None:
     async with EmbeddedServer(binary) as embedded:
-        client = await nats.connect(embedded.url)
-        await client.jetstream().add_stream(name="S", subjects=["s.>"])
-        acknowledged = await client.jetstream().publish("s.1", b"kept")
-        await client.close()
-        url = embedded.url
+        sequence = await store_one(embedded.url)
+        before = embedded.url, embedded.monitor_url
         await embedded.kill()
+        with pytest.raises(Unusable, match="connection refused"):
+            await check_server(embedded.url)
         await embedded.start()
-        assert embedded.url == url
-        client = await nats.connect(embedded.url)
-        message = await client.jetstream().get_msg("S", seq=acknowledged.seq)
-        await client.close()
-    assert message.data == b"kept"
+        assert (embedded.url, embedded.monitor_url) == before
+        assert await stored(embedded.url, sequence) == b"kept"
 
 
-async def test_a_given_server_is_used_and_nothing_is_started(binary: Path) -> None:
-    async with EmbeddedServer(binary) as embedded, server({"NATS_URL": embedded.url}) as url:
-        assert url == embedded.url
+async def test_a_restart_keeps_ports_and_data(binary: Path) -> None:
+    async with EmbeddedServer(binary) as embedded:
+        sequence = await store_one(embedded.url)
+        before = embedded.url, embedded.pid
+        await embedded.restart()
+        assert embedded.url == before[0]
+        assert embedded.pid != before[1]
+        assert await stored(embedded.url, sequence) == b"kept"
 
 
-async def test_an_unreachable_server_gives_one_clear_line() -> None:
-    with pytest.raises(Unusable, match=r"no NATS server at nats://127\.0\.0\.1:9") as caught:
-        await check_server("nats://127.0.0.1:9")
-    assert caught.value.exit_code == 6
-    assert "\n" not in str(caught.value)
+async def store_one(url: str) -> int:
+    client = await nats.connect(url)
+    await client.jetstream().add_stream(name="S", subjects=["s.>"])
+    acknowledged = await client.jetstream().publish("s.1", b"kept")
+    await client.close()
+    return acknowledged.seq
 
 
-async def test_a_server_without_jetstream_is_refused(binary: Path, tmp_path: Path) -> None:
-    ports = tmp_path / "ports"
-    ports.mkdir()
-    process = await asyncio.create_subprocess_exec(
-        str(binary), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(ports),
-        stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(10):
-            while not (found := list(ports.glob("*.ports"))) or not found[0].read_text():
-                await asyncio.sleep(0.02)
-        port = found[0].read_text().split('"nats://')[1].split('"')[0].rsplit(":", 1)[1]
-        with pytest.raises(Unusable, match="has no JetStream"):
-            await check_server(f"nats://127.0.0.1:{port}")
-    finally:
-        process.terminate()
-        await process.wait()
+async def stored(url: str, sequence: int) -> bytes | None:
+    client = await nats.connect(url)
+    message = await client.jetstream().get_msg("S", seq=sequence)
+    await client.close()
+    return message.data
 
 
-def script_named(folder: Path, version: str) -> Path:
-    path = folder / "nats-server"
-    path.write_text(f"#!/bin/sh\necho 'nats-server: v{version}'\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
+async def test_a_port_can_be_chosen_and_a_taken_one_is_told(binary: Path) -> None:
+    taken = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with taken:
+        port = taken.sockets[0].getsockname()[1]
+        refused = EmbeddedServer(binary, port=port)
+        with pytest.raises(Unusable, match="address already in use"):
+            await refused.start()
+        assert not refused.store.exists()
+    async with EmbeddedServer(binary, port=port) as embedded:
+        assert embedded.url == f"nats://127.0.0.1:{port}"
 
 
-def test_a_server_that_is_named_but_too_old_is_refused(tmp_path: Path) -> None:
-    old = script_named(tmp_path, "2.9.10")
-    with pytest.raises(Unusable, match=r"2\.9\.10: at least 2\.12"):
-        find_binary({"SAGA_NATS_SERVER_BIN": str(old)})
+async def test_a_taken_port_is_waited_for_by_a_server_that_had_it(binary: Path) -> None:
+    async with EmbeddedServer(binary) as embedded:
+        port = int(embedded.url.rsplit(":", 1)[1])
+        await embedded.kill()
+        borrower = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+        starting = asyncio.create_task(embedded.start())
+        log = embedded.store / "server.log"
+        await until(lambda: "address already in use" in log.read_text())
+        borrower.close()
+        await borrower.wait_closed()
+        await starting
+        await check_server(embedded.url)
 
 
-def test_an_old_server_on_the_path_is_passed_over(tmp_path: Path) -> None:
-    old = script_named(tmp_path, "2.9.10")
-    assert find_binary({"PATH": f"{tmp_path}:/bin"}) != old
+async def test_a_server_that_cannot_start_tells_why_and_leaves_nothing(tmp_path: Path) -> None:
+    broken = tmp_path / "nats-server"
+    broken.write_text("#!/bin/sh\necho 'no room on this machine' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    embedded = EmbeddedServer(broken)
+    with pytest.raises(Unusable, match="ended at its start: no room on this machine"):
+        await embedded.start()
+    assert not embedded.store.exists()
 
 
-def test_a_new_enough_server_on_the_path_is_taken(tmp_path: Path) -> None:
-    new = script_named(tmp_path, "2.12.3")
-    assert find_binary({"PATH": f"{tmp_path}:/bin"}) == new
+async def test_with_nats_url_that_server_is_used_and_nothing_is_started(binary: Path, tmp_path: Path) -> None:
+    async with EmbeddedServer(binary) as embedded:
+        environment = {"NATS_URL": embedded.url, "SAGA_NATS_SERVER_BIN": "/nothing"}
+        async with server(environment, tmp_path / "store") as url:
+            assert url == embedded.url
+    assert not (tmp_path / "store").exists()
 
 
-def test_a_named_file_that_is_no_server_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Unusable, match="is no nats-server that runs"):
-        find_binary({"SAGA_NATS_SERVER_BIN": str(tmp_path / "nothing")})
+async def test_without_nats_url_one_is_started_in_the_store_given(tmp_path: Path) -> None:
+    async with server({"PATH": ""}, tmp_path / "store") as url:
+        await check_server(url)
+        pid = int((tmp_path / "store" / "server.pid").read_text())
+    await until(lambda: not lives(pid))
+    assert (tmp_path / "store" / "jetstream").is_dir()
