@@ -20,6 +20,7 @@ from contracts.failure import Unusable
 from contracts.subjects import Subjects
 from events.names import Names
 from events.publish import Publisher
+from events.servers import without_secrets
 from events.settings import BusSettings
 
 log = structlog.get_logger(__name__)
@@ -53,7 +54,7 @@ class Bus:
             await _stop(broker)
             reason = str(error) or type(error).__name__
             raise Unusable(
-                f"no NATS server at {settings.url}: {reason}; start one, or set NATS_URL"
+                f"no NATS server at {without_secrets(settings.url)}: {reason}; start one, or set NATS_URL"
             ) from error
         bus = cls(settings, broker, client)
         bus._owned = owned
@@ -87,10 +88,10 @@ def make_broker(settings: BusSettings, **options: Any) -> NatsBroker:
     """FastStream's broker with our connection rules."""
 
     async def reconnected() -> None:
-        log.info("bus.reconnected", url=settings.url)
+        log.info("bus.reconnected", url=without_secrets(settings.url))
 
     async def disconnected() -> None:
-        log.info("bus.disconnected", url=settings.url)
+        log.info("bus.disconnected", url=without_secrets(settings.url))
 
     async def failed(error: Exception) -> None:
         # Every vain try to reach a server that is away is one of these; the others are worth a look.

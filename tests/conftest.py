@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,8 @@ from events.embedded import check_server, server
 from events.settings import BusSettings
 from events.streams import declare
 from tests.world import Running, World
+
+_NATS_PORT = 4222
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,11 +55,13 @@ def container_url() -> Iterator[str | None]:
     if os.environ.get("NATS_URL") or os.environ.get("SAGA_TEST_CONTAINERS") != "1":
         yield None
         return
-    from testcontainers.nats import NatsContainer
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-    with ExitStack() as stack:
-        container = stack.enter_context(NatsContainer("nats:2.15-alpine", jetstream=True))
-        yield container.nats_uri()
+    # Its own NatsContainer waits in a way that warns of its end, and warnings are errors here.
+    container = DockerContainer("nats:2.15-alpine").with_command("-js").with_exposed_ports(_NATS_PORT)
+    with container.waiting_for(LogMessageWaitStrategy("Server is ready")):
+        yield f"nats://{container.get_container_host_ip()}:{container.get_exposed_port(_NATS_PORT)}"
 
 
 @pytest.fixture(scope="session")
