@@ -32,7 +32,14 @@ class FactKind(StrEnum):
     STOOD_DOWN = "stood_down"
     COMPENSATED = "compensated"
     COMPENSATION_FAILED = "compensation_failed"
+    COMPENSATION_SKIPPED = "compensation_skipped"
     ABORTED = "aborted"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    HELD = "held"
+    WOKEN = "woken"
+    RETRY_REQUESTED = "retry_requested"
+    SKIP_REQUESTED = "skip_requested"
 
 
 type FactKey = tuple[str, str]
@@ -40,6 +47,8 @@ type FactKey = tuple[str, str]
 
 STARTED_KEY: FactKey = (SAGA_STEP, FactKind.STARTED)
 ABORTED_KEY: FactKey = (SAGA_STEP, FactKind.ABORTED)
+PAUSED_KEY: FactKey = (SAGA_STEP, FactKind.PAUSED)
+RESUMED_KEY: FactKey = (SAGA_STEP, FactKind.RESUMED)
 
 
 class Fact(BaseModel):
@@ -159,20 +168,27 @@ class StepCompleted(_Data):
 
 
 class StepSkipped(_Data):
-    """`skipped`: the condition was false."""
+    """`skipped`: the condition was false, or somebody (`by`) wanted it skipped."""
 
     reason: str
+    by: str = ""
     carried: Carried = Carried()
 
 
 class AttemptFailed(_Data):
-    """`attempt_failed`: one attempt failed and will be repeated, not before `not_before`."""
+    """`attempt_failed`: one attempt failed and will be repeated, not before `not_before`.
+
+    `parked`: no delivery waits for that moment, a timer on the server does. `on` is the sequence of the fact
+    whose delivery works on the step.
+    """
 
     failure: Failure
     attempt: int = Field(ge=1)
     delay_s: float = Field(ge=0)
     not_before: AwareDatetime
     compensation: bool = Field(default=False, description="an attempt to undo, not to do")
+    parked: bool = False
+    on: int = Field(default=0, ge=0)
 
 
 class StepFailed(_Data):
@@ -214,6 +230,31 @@ class CompensationFailed(_Data):
     attempt: int = Field(ge=1)
 
 
+class Intervention(_Data):
+    """What a person wanted, and why: `paused`, `resumed`, `retry_requested`, `skip_requested`."""
+
+    by: str = Field(min_length=1)
+    reason: str = Field(min_length=1)
+
+
+class CompensationSkipped(Intervention):
+    """`compensation_skipped`: closes a step that could not be undone and will not be."""
+
+
+class StepHeld(_Data):
+    """`held`: the step is due, and waits because the saga is paused."""
+
+    paused_by: str
+    reason: str
+
+
+class StepWoken(_Data):
+    """`woken`: what a resting step waited for has come. `rest` is the sequence of the fact that laid it down."""
+
+    rest: int = Field(ge=1)
+    reason: str
+
+
 class SagaOutcome(_Data):
     """`_saga.completed`, `_saga.compensated`, `_saga.failed`: the outcome the saga log has recorded."""
 
@@ -224,6 +265,8 @@ class SagaOutcome(_Data):
 SAGA_DATA: Mapping[str, type[BaseModel]] = {
     FactKind.STARTED: SagaStarted,
     FactKind.ABORTED: SagaAborted,
+    FactKind.PAUSED: Intervention,
+    FactKind.RESUMED: Intervention,
     FactKind.COMPLETED: SagaOutcome,
     FactKind.COMPENSATED: SagaOutcome,
     FactKind.FAILED: SagaOutcome,
@@ -237,6 +280,11 @@ STEP_DATA: Mapping[str, type[BaseModel]] = {
     FactKind.STOOD_DOWN: StoodDown,
     FactKind.COMPENSATED: StepCompensated,
     FactKind.COMPENSATION_FAILED: CompensationFailed,
+    FactKind.COMPENSATION_SKIPPED: CompensationSkipped,
+    FactKind.HELD: StepHeld,
+    FactKind.WOKEN: StepWoken,
+    FactKind.RETRY_REQUESTED: Intervention,
+    FactKind.SKIP_REQUESTED: Intervention,
 }
 
 

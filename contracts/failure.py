@@ -24,6 +24,7 @@ CODE_TIMEOUT = "step.timeout"
 CODE_INPUT_INVALID = "step.input_invalid"
 CODE_OUTPUT_INVALID = "step.output_invalid"
 CODE_CONDITION_INVALID = "step.condition_invalid"
+CODE_SKIPPED = "step.skipped"
 
 
 class SagaError(Exception):

@@ -9,6 +9,9 @@ BATCH_ID = "Nats-Batch-Id"
 BATCH_SEQUENCE = "Nats-Batch-Sequence"
 BATCH_COMMIT = "Nats-Batch-Commit"
 
+TIMEKEEPER = "timekeeper"
+"""The durable consumer of due timers."""
+
 WRONG_LAST_SEQUENCE = 10071
 BUSY_SUBJECT = 10164
 BATCH_DUPLICATE = 10201
@@ -35,6 +38,21 @@ class Names:
     @property
     def dead_letter_root(self) -> str:
         return f"{self.namespace}.dead" if self.namespace else "dead"
+
+    @property
+    def timers(self) -> str:
+        """The stream of timers: those that are armed, and those that are due."""
+        return f"{self._prefix}-TIMERS"
+
+    @property
+    def timer_root(self) -> str:
+        return f"{self.namespace}.timer" if self.namespace else "timer"
+
+    def timer_armed(self, saga_id: str, step: str) -> str:
+        return f"{self.timer_root}.at.{saga_id}.{step}"
+
+    def timer_due(self, saga_id: str, step: str) -> str:
+        return f"{self.timer_root}.due.{saga_id}.{step}"
 
     @property
     def definitions(self) -> str:

@@ -25,6 +25,9 @@ _READ_ATTEMPTS = 4
 _RETRY_DELAY_S = 0.05
 _REOPEN_S = 0.25
 _INACTIVE_S = 60.0
+_WATCH_BATCH = 256
+_WATCH_S = 2.0
+_NOTHING_THERE = ("404", "408")
 
 log = structlog.get_logger(__name__)
 
@@ -128,17 +131,39 @@ async def follow(
             await asyncio.sleep(_REOPEN_S)
 
 
+async def watch(bus: Bus, partition: int, subjects: Sequence[str]) -> AsyncGenerator[list[StreamMessage]]:
+    """All messages of a partition on these subjects, for ever, as they come, for subjects of few messages.
+
+    An empty batch tells that everything that was there has been given out.
+    """
+    after_sequence = 0
+    while True:
+        try:
+            async with Bursts(bus, partition, after_sequence + 1, subjects) as bursts:
+                while batch := await bursts.take(_WATCH_BATCH):
+                    yield batch
+                    after_sequence = batch[-1].sequence
+                yield []
+                while True:
+                    if batch := await bursts.take(1, wait_s=_WATCH_S):
+                        yield batch
+                        after_sequence = batch[-1].sequence
+        except (NatsError, NotFoundError, TimeoutError, GapFound) as error:
+            log.info("read.watch_again", partition=partition, after=after_sequence, reason=repr(error))
+            await asyncio.sleep(_REOPEN_S)
+
+
 class GapFound(Exception):
-    """A message of the consumer did not arrive: the connection was lost in between."""
+    """A message of the consumer did not arrive, or the consumer is gone: the connection was lost."""
 
 
 class Bursts:
     """A throw-away consumer that is asked for what is there."""
 
-    def __init__(self, bus: Bus, partition: int, start: int) -> None:
+    def __init__(self, bus: Bus, partition: int, start: int, subjects: Sequence[str] = ()) -> None:
         self._bus = bus
         self._stream = bus.names.facts(partition)
-        self._subject = bus.subjects.partition(partition)
+        self._subjects = list(subjects) or [bus.subjects.partition(partition)]
         self._start = start
         self._inbox = bus.client.new_inbox()
         self._name = ""
@@ -152,7 +177,7 @@ class Bursts:
         info = await self._bus.jetstream.add_consumer(
             self._stream,
             api.ConsumerConfig(
-                filter_subject=self._subject,
+                filter_subjects=self._subjects,
                 deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
                 opt_start_seq=self._start,
                 ack_policy=api.AckPolicy.NONE,
@@ -170,14 +195,18 @@ class Bursts:
             with suppress(NatsError):
                 await self._subscription.unsubscribe()
 
-    async def take(self, most: int) -> list[StreamMessage]:
-        """At most so many messages, as many as there are. Raises TimeoutError or GapFound: open it again."""
+    async def take(self, most: int, *, wait_s: float = 0) -> list[StreamMessage]:
+        """At most so many messages, as many as there are (or come in time, if there are none).
+
+        Raises TimeoutError or GapFound: open it again.
+        """
         self._found, self._wanted = [], most
         self._over.clear()
-        request = json.dumps({"batch": most, "no_wait": True}).encode()
+        patience = {"expires": int(wait_s * 1e9)} if wait_s else {"no_wait": True}
+        request = json.dumps({"batch": most, **patience}).encode()
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
         await self._bus.client.publish(subject, request, reply=self._inbox)
-        async with asyncio.timeout(self._bus.settings.publish_timeout_s):
+        async with asyncio.timeout(wait_s + self._bus.settings.publish_timeout_s):
             await self._over.wait()
         if self._taken < 0:
             raise GapFound
@@ -185,6 +214,8 @@ class Bursts:
 
     async def _receive(self, message: Msg) -> None:
         if not message.reply:
+            if (message.headers or {}).get("Status") not in _NOTHING_THERE:
+                self._taken = -1
             self._over.set()
             return
         delivered, number = _delivered(message)

@@ -16,6 +16,7 @@ from nats.js.kv import KeyValue
 from contracts.facts import MAX_FACT_BYTES
 from contracts.failure import Conflict
 from events.bus import Bus
+from events.names import TIMEKEEPER
 
 _DUPLICATE_WINDOW_S = 600
 _LOCK_TTL_S = 30
@@ -34,8 +35,11 @@ class Change:
 
 async def declare(bus: Bus) -> list[Change]:
     """Create or update all streams and buckets; the answer is empty if everything was as declared."""
-    wanted = [_facts(bus, partition) for partition in range(bus.settings.partitions)] + [_dead_letters(bus)]
+    wanted = [_facts(bus, partition) for partition in range(bus.settings.partitions)]
+    wanted += [_dead_letters(bus), _timers(bus)]
     changes = [change for config in wanted if (change := await _apply_stream(bus, config))]
+    due = frozenset({f"{bus.names.timer_root}.due.>"})
+    changes += await _apply_consumer(bus, bus.names.timers, TIMEKEEPER, due)
     buckets = [config for config in (_definitions(bus), _locks(bus)) if await _create_bucket(bus, config)]
     return changes + [Change("created", f"bucket {config.bucket}") for config in buckets]
 
@@ -64,6 +68,20 @@ def _dead_letters(bus: Bus) -> api.StreamConfig:
         num_replicas=bus.settings.replicas,
         duplicate_window=_DUPLICATE_WINDOW_S,
         allow_direct=True,
+    )
+
+
+def _timers(bus: Bus) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=bus.names.timers,
+        subjects=[f"{bus.names.timer_root}.at.>", f"{bus.names.timer_root}.due.>"],
+        # Neither age nor number may end a timer.
+        num_replicas=bus.settings.replicas,
+        duplicate_window=_DUPLICATE_WINDOW_S,
+        allow_direct=True,
+        allow_msg_schedules=True,
+        # Comes with the schedules: a timer replaces the one before it.
+        allow_rollup_hdrs=True,
     )
 
 
@@ -117,20 +135,22 @@ async def apply_consumers(bus: Bus, specs: Iterable[ConsumerSpec]) -> list[Chang
     changes = []
     for spec in specs:
         stream, name = bus.names.facts(spec.partition), bus.names.consumer(spec.action)
-        try:
-            present = (await bus.jetstream.consumer_info(stream, name)).config
-        except NotFoundError:
-            await bus.jetstream.add_consumer(stream, _consumer(bus, name, spec.filters))
-            changes.append(Change("created", f"consumer {name} on {stream}"))
-            continue
-        heard = frozenset(
-            present.filter_subjects or ([present.filter_subject] if present.filter_subject else [])
-        )
-        wanted = _consumer(bus, name, heard | spec.filters)
-        if spec.filters - heard or _differs(wanted, present, but=("filter_subjects", "filter_subject")):
-            await bus.jetstream.add_consumer(stream, wanted)
-            changes.append(Change("updated", f"consumer {name} on {stream}"))
+        changes += await _apply_consumer(bus, stream, name, spec.filters)
     return changes
+
+
+async def _apply_consumer(bus: Bus, stream: str, name: str, filters: frozenset[str]) -> list[Change]:
+    try:
+        present = (await bus.jetstream.consumer_info(stream, name)).config
+    except NotFoundError:
+        await bus.jetstream.add_consumer(stream, _consumer(bus, name, filters))
+        return [Change("created", f"consumer {name} on {stream}")]
+    heard = frozenset(present.filter_subjects or ([present.filter_subject] if present.filter_subject else []))
+    wanted = _consumer(bus, name, heard | filters)
+    if not filters - heard and not _differs(wanted, present, but=("filter_subjects", "filter_subject")):
+        return []
+    await bus.jetstream.add_consumer(stream, wanted)
+    return [Change("updated", f"consumer {name} on {stream}")]
 
 
 def _consumer(bus: Bus, name: str, filters: frozenset[str]) -> api.ConsumerConfig:

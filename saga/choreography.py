@@ -11,83 +11,47 @@ Crash: a delivery that was not acknowledged comes again. A step that `started` a
 closed is then resumed (forward) or closed (after an abort) by the delivery of its last cause, and by no
 other: one that waited for a later fact must not undo a step that is running. The server may count a
 redelivery as the first one (a killed server forgets), so nothing is decided on that count.
+
+A step may also rest, with no delivery at work on it (`saga.rests`); then the delivery of `woken` works on it.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from contracts.definition import SagaDefinition
-from contracts.facts import ABORTED_KEY, STARTED_KEY, FactKey, FactKind, Facts
+from contracts.facts import (
+    ABORTED_KEY,
+    PAUSED_KEY,
+    RESUMED_KEY,
+    STARTED_KEY,
+    FactKey,
+    FactKind,
+    Facts,
+    Recorded,
+)
 from contracts.failure import Failure
 from contracts.graph import Graph
 from contracts.references import Scope
 from saga.conditions import holds
+from saga.decisions import (
+    Compensate,
+    Decision,
+    GiveUp,
+    Hold,
+    Ignore,
+    Run,
+    Skip,
+    Sleep,
+    StandDown,
+    Trigger,
+    Wait,
+    Wake,
+)
+from saga.rests import is_parked, paused, rests, skip_wanted
+from saga.scope import scope_of
 
 SPOKEN = (FactKind.COMPLETED, FactKind.SKIPPED, FactKind.FAILED)
-CLOSED = (FactKind.COMPENSATED, FactKind.STOOD_DOWN)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trigger:
-    """The fact a participant has just heard.
-
-    `owner` tells that it was redelivered, or that the fence has refused what the step wanted to state (no
-    rule depends on it). `refused` is the failure it then wanted to state.
-    """
-
-    sequence: int
-    key: FactKey
-    owner: bool = False
-    refused: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Do the step, with this data. `resumed`: it had been started before."""
-
-    scope: Scope
-    resumed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """The condition is false: state `skipped`."""
-
-    scope: Scope
-
-
-@dataclass(frozen=True, slots=True)
-class Compensate:
-    """Undo the step. `output` is None when it is not known whether there was an effect."""
-
-    input: dict[str, Any]
-    output: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class StandDown:
-    """The step had started but had no effect: state `stood_down`."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Not due yet: the fact that is still missing will trigger it."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ignore:
-    """Nothing to do, now or later, because of this fact."""
-
-    reason: str
-
-
-type Decision = Run | Skip | Compensate | StandDown | Wait | Ignore
+CLOSED = (FactKind.COMPENSATED, FactKind.STOOD_DOWN, FactKind.COMPENSATION_SKIPPED)
 
 
 def decide(
@@ -105,22 +69,50 @@ def decide(
     """
     if ABORTED_KEY in facts:
         return _decide_wave(definition, step, facts, trigger)
-    if trigger.key not in causes(definition, step):
+    if trigger.key not in causes(definition, step) and trigger.key not in _wakes(step):
         return Ignore("this fact does not cause the step")
     if said := _first(facts, step, SPOKEN):
         return Ignore(f"the step has already stated {said}")
     for keys in needs(definition, step):
         if not any(key in facts for key in keys):
             return Wait(f"waits for {' or '.join('.'.join(key) for key in keys)}")
+    if rest := rests(facts, step, undoing=False):
+        return _rest(step, facts, trigger, rest)
     if trigger.sequence != _last_cause(definition, step, facts):
         return Wait("a later fact is the last one the step needs, and triggers it")
     # Started or not, it is this delivery that runs the step: if nobody else may, nobody else is waited for.
     started = (step, FactKind.STARTED) in facts
-    scope = scope_of(definition, step, facts)
+    scope = scope_of(definition, step, facts, needs(definition, step))
+    if wanted := skip_wanted(facts, step):
+        return Skip(scope, **_words(wanted))
+    if not started and paused(facts):
+        resumed = facts[RESUMED_KEY].sequence if RESUMED_KEY in facts else 0
+        return Hold(resumed, **_words(facts[PAUSED_KEY]))
     condition = definition.by_name[step].when
     if not started and condition is not None and not condition_holds(condition, scope):
-        return Skip(scope)
+        return Skip(scope, f"condition is false: {condition}")
     return Run(scope, resumed=started)
+
+
+def _words(wish: Recorded) -> dict[str, str]:
+    return {name: str(wish.fact.data.get(name, "")) for name in ("by", "reason")}
+
+
+def _rest(step: str, facts: Facts, trigger: Trigger, rest: Recorded) -> Decision:
+    """What a fact means to a step at rest."""
+    kind = rest.fact.kind
+    asked = trigger.key[0] == step and (
+        trigger.key[1] == FactKind.SKIP_REQUESTED
+        or (trigger.key[1] == FactKind.RETRY_REQUESTED and kind == FactKind.COMPENSATION_FAILED)
+    )
+    resumed = trigger.key == RESUMED_KEY and kind == FactKind.HELD and not paused(facts)
+    # What was said of an earlier rest does not end this one; a wish to skip stays a wish.
+    if resumed or (asked and (trigger.sequence > rest.sequence or kind != FactKind.COMPENSATION_FAILED)):
+        before = facts.get((step, FactKind.WOKEN))
+        return Wake(rest.sequence, before.sequence if before else 0, ".".join(trigger.key))
+    if is_parked(rest):
+        return Sleep(rest)
+    return Wait(f"rests since it stated {kind}")
 
 
 def _decide_wave(definition: SagaDefinition, step: str, facts: Facts, trigger: Trigger) -> Decision:
@@ -131,19 +123,40 @@ def _decide_wave(definition: SagaDefinition, step: str, facts: Facts, trigger: T
         return Ignore("the saga had completed before it was aborted")
     if said := _first(facts, step, CLOSED):
         return Ignore(f"the step is already closed: {said}")
-    ended = (step, FactKind.COMPLETED) in facts or (step, FactKind.FAILED) in facts
-    forward = trigger.key in causes(definition, step)
-    if not ended and not (forward and trigger.sequence == _last_cause(definition, step, facts)):
+    if rest := rests(facts, step, undoing=True):
+        return _rest(step, facts, trigger, rest)
+    before = _before_the_abort(facts)
+    at_work = _at_work(step, facts)
+    ended = bool(_first(facts, step, SPOKEN) or rests(before, step, undoing=False))
+    if at_work is None and not ended and trigger.sequence != _last_cause(definition, step, before):
         return Ignore("in flight: the delivery that runs it closes it, now or when it comes again")
-    if ended and forward:
+    if at_work is None and ended and trigger.sequence < facts[ABORTED_KEY].sequence:
         return Ignore("the abort and the closing of later steps trigger the undo")
     if still_open := open_steps(definition, facts, among=definition.graph.descendants[step]):
         return Wait(f"waits for {', '.join(sorted(still_open))} to close first")
-    if ended and trigger.sequence != _last_of_wave(definition, step, facts):
+    if at_work is None and ended and trigger.sequence != _last_of_wave(definition, step, facts):
         return Wait("a later fact is the last one of the wave, and triggers the undo")
-    if (step, FactKind.COMPENSATION_FAILED) in facts:
-        return Wait("its compensation has failed: a person must act")
+    if at_work is not None and trigger.sequence != at_work:
+        return Wait("another delivery is at work on the undo")
+    if (step, FactKind.COMPENSATION_FAILED) in facts and (wanted := skip_wanted(facts, step)):
+        return GiveUp(**_words(wanted))
     return _close(step, facts, trigger)
+
+
+def _before_the_abort(facts: Facts) -> Facts:
+    abort = facts[ABORTED_KEY].sequence
+    return {key: recorded for key, recorded in facts.items() if recorded.sequence < abort}
+
+
+def _at_work(step: str, facts: Facts) -> int | None:
+    """The sequence of the fact whose delivery has begun with the undo, once that has been stated."""
+    wake = facts.get((step, FactKind.WOKEN))
+    if wake and wake.sequence > facts[ABORTED_KEY].sequence:
+        return wake.sequence
+    failed = facts.get((step, FactKind.ATTEMPT_FAILED))
+    if failed and failed.fact.data.get("compensation"):
+        return int(failed.fact.data.get("on", 0)) or None
+    return None
 
 
 def _close(step: str, facts: Facts, trigger: Trigger) -> Decision:
@@ -159,7 +172,10 @@ def _close(step: str, facts: Facts, trigger: Trigger) -> Decision:
 
 
 def _last_cause(definition: SagaDefinition, step: str, facts: Facts) -> int:
-    """The sequence of the last of the facts a step needs: its delivery, and no other, runs the step."""
+    """The sequence of the fact whose delivery, and no other, runs the step: what woke it after a rest,
+    else the last of the facts it needs."""
+    if (step, FactKind.WOKEN) in facts:
+        return facts[step, FactKind.WOKEN].sequence
     return max((facts[key].sequence for key in causes(definition, step) if key in facts), default=0)
 
 
@@ -205,10 +221,18 @@ def causes(definition: SagaDefinition, step: str) -> frozenset[FactKey]:
     return _causes(definition.graph, step)
 
 
+@lru_cache(maxsize=8192)
+def _wakes(step: str) -> frozenset[FactKey]:
+    """The facts that can end a rest of a step, and the one that says that it has ended."""
+    own = (FactKind.WOKEN, FactKind.SKIP_REQUESTED, FactKind.RETRY_REQUESTED)
+    return frozenset({RESUMED_KEY, *((step, kind) for kind in own)})
+
+
 def heard_by(definition: SagaDefinition, step: str) -> frozenset[FactKey]:
-    """All facts the participant of a step listens to: what causes it, the abort, later steps' closing."""
+    """All facts the participant of a step listens to: what causes it or wakes it, the abort, later steps'
+    closing."""
     closes = {(later, kind) for later in definition.graph.descendants[step] for kind in CLOSED}
-    return causes(definition, step) | {ABORTED_KEY} | closes
+    return causes(definition, step) | {ABORTED_KEY} | closes | _wakes(step)
 
 
 def all_passed(definition: SagaDefinition, facts: Facts) -> bool:
@@ -222,40 +246,6 @@ def may_abort(definition: SagaDefinition, facts: Facts) -> bool:
     pivot = definition.pivot
     past_pivot = pivot is not None and (pivot.name, FactKind.COMPLETED) in facts
     return not (ABORTED_KEY in facts or past_pivot or all_passed(definition, facts))
-
-
-def scope_of(definition: SagaDefinition, step: str, facts: Facts) -> Scope:
-    """The data a due step sees: the input, or what the facts before it carry, and their outputs."""
-    if not definition.graph.predecessors[step]:
-        return {"input": facts[STARTED_KEY].fact.data["input"], "steps": {}}
-    scope: dict[str, dict[str, Any]] = {"input": {}, "steps": {}}
-    for group in needs(definition, step):
-        for key in group:
-            if key in facts:
-                _merge(scope, key[0], facts[key].fact.data)
-    return scope
-
-
-def _merge(scope: dict[str, dict[str, Any]], step: str, data: dict[str, Any]) -> None:
-    carried = data.get("carried", {})
-    scope["input"].update(carried.get("input", {}))
-    scope["steps"].update(carried.get("steps", {}))
-    if "output" in data:
-        scope["steps"][step] = data["output"]
-
-
-def carry(definition: SagaDefinition, step: str, scope: Scope) -> dict[str, Any]:
-    """What the step's fact must carry on of the data it saw, for the steps after it (JSON of `Carried`)."""
-    needed = definition.graph.carried[step]
-    earlier, given = scope["steps"], scope["input"]
-    return {
-        "input": {name: given[name] for name in needed.input if name in given},
-        "steps": {
-            name: {field: earlier[name][field] for field in fields if field in earlier[name]}
-            for name, fields in needed.steps.items()
-            if name in earlier
-        },
-    }
 
 
 def _first(facts: Facts, step: str, kinds: Iterable[str]) -> str:

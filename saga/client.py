@@ -1,4 +1,4 @@
-"""Starting and cancelling sagas: whoever does it states a fact; nothing else has to be alive.
+"""Starting sagas: whoever does it states a fact; nothing else has to be alive.
 
 A start is idempotent: the saga id is derived from the caller's key, and the fence lets only one
 `_saga.started` into the stream for it, for as long as the stream keeps facts.
@@ -6,23 +6,22 @@ A start is idempotent: the saga id is derived from the caller's key, and the fen
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib import import_module
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
 from contracts.definition import SagaDefinition
-from contracts.facts import ABORTED_KEY, STARTED_KEY, FactKind, SagaAborted, SagaStarted, explain, state_fact
+from contracts.facts import STARTED_KEY, FactKind, SagaStarted, explain, state_fact
 from contracts.failure import Conflict, InvalidContract, NotFound
 from contracts.ids import fact_id, new_saga_id, saga_id_for
 from contracts.subjects import SAGA_STEP, valid_token
-from events.bus import Bus
-from events.clock import Clock, utc_now
-from events.definitions import Definitions
+from contracts.timers import Timer
+from events import timers
 from events.publish import Fence, Fenced
 from events.read import read_saga
-from saga.choreography import may_abort
-from saga.state import fold
+from saga.interventions import Interventions
 
 MAX_KEY_LENGTH = 255
 
@@ -59,13 +58,8 @@ class StartOptions:
     source: str = "/client"
 
 
-class SagaClient:
-    """States the facts that start and cancel sagas."""
-
-    def __init__(self, bus: Bus, definitions: Definitions, clock: Clock = utc_now) -> None:
-        self._bus = bus
-        self._definitions = definitions
-        self._clock = clock
+class SagaClient(Interventions):
+    """States the facts that start sagas, and those by which people intervene."""
 
     async def start(
         self, definition: str, input: dict[str, Any], options: StartOptions | None = None
@@ -79,6 +73,7 @@ class SagaClient:
         found = await self._find(definition)
         data = validated_input(found, input)
         saga_id = _saga_id(found, options)
+        begun = self._clock()
         subject = self._bus.subjects.checked_fact(found.name, *STARTED_KEY, saga_id)
         started = SagaStarted(input=data, definition_hash=found.content_hash, labels=dict(options.labels))
         fact = state_fact(
@@ -89,7 +84,7 @@ class SagaClient:
             kind=FactKind.STARTED,
             data=started,
             source=options.source,
-            time=self._clock(),
+            time=begun,
             fact_id=fact_id(saga_id, SAGA_STEP, FactKind.STARTED),
             correlation_id=options.correlation_id or saga_id,
             traceparent=options.traceparent,
@@ -98,66 +93,13 @@ class SagaClient:
             stored = await self._bus.publisher.state(subject, fact, Fence(self._first(saga_id)))
         except Fenced:
             return await self._started_before(found, saga_id, data)
+        if found.deadline_s is not None:
+            # The first step arms it, too; this one counts while that service is away.
+            due = begun + timedelta(seconds=found.deadline_s)
+            await timers.arm(self._bus, Timer(saga_id=saga_id, definition=found.ref, due=due))
         return StartedSaga(
             saga_id=saga_id, definition=found.ref, sequence=stored.sequence, created=not stored.duplicate
         )
-
-    async def cancel(self, saga_id: str, *, reason: str, by: str) -> int:
-        """Turn a saga round; the sequence of the abort.
-
-        Raises NotFound (no such saga), Conflict (ended, aborted already, or past its pivot).
-        """
-        valid_token(saga_id, "saga id")
-        if not reason.strip():
-            raise InvalidContract("a cancel needs a reason")
-        facts = await read_saga(self._bus, saga_id)
-        if not facts:
-            raise NotFound(f"no saga {saga_id}")
-        ref = facts[0].fact.definition
-        definition = await self._definitions.fetch(ref)
-        if definition is None:
-            raise NotFound(f"no definition {ref}")
-        state = fold(definition, facts)
-        by_key = {recorded.fact.key: recorded for recorded in facts}
-        if state.ended:
-            raise Conflict(f"saga {saga_id} has ended: {state.status}")
-        if not may_abort(definition, by_key):
-            raise Conflict(f"saga {saga_id} is aborted already or past its pivot")
-        return await self._abort(definition, saga_id, facts[0].fact.correlationid, reason, by)
-
-    async def _abort(
-        self, definition: SagaDefinition, saga_id: str, correlation_id: str, reason: str, by: str
-    ) -> int:
-        subject = self._bus.subjects.fact(definition.name, *ABORTED_KEY, saga_id)
-        pivot = definition.pivot
-        fence = (
-            self._bus.subjects.fact(definition.name, pivot.name, FactKind.COMPLETED, saga_id)
-            if pivot
-            else subject
-        )
-        fact = state_fact(
-            about=None,
-            definition=definition.ref,
-            saga_id=saga_id,
-            step=SAGA_STEP,
-            kind=FactKind.ABORTED,
-            data=SagaAborted(cause="cancel", reason=reason, by=by),
-            source="/client",
-            time=self._clock(),
-            fact_id=fact_id(saga_id, SAGA_STEP, FactKind.ABORTED),
-            correlation_id=correlation_id,
-        )
-        try:
-            stored = await self._bus.publisher.state(subject, fact, Fence(fence))
-        except Fenced as error:
-            raise Conflict(f"saga {saga_id} was aborted, or passed its pivot, in this moment") from error
-        if stored.duplicate:
-            raise Conflict(f"saga {saga_id} is aborted already")
-        before = [one for one in await read_saga(self._bus, saga_id) if one.sequence < stored.sequence]
-        if fold(definition, before).ended:
-            # Nothing fences an abort on the last step; that it came too late changes nothing.
-            raise Conflict(f"saga {saga_id} ended in this moment")
-        return stored.sequence
 
     async def _find(self, definition: str) -> SagaDefinition:
         found = (

@@ -12,20 +12,21 @@ What happens if the process dies after
 A paused process whose delivery went to another finds the guard's row, or the fence, or both.
 
 In a chain a step costs: receive, run, publish `completed`, acknowledge. The saga is read only for joins,
-redeliveries, retries and the wave back.
+redeliveries, retries, the wave back, and where a person has a say (`saga.watched`).
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Self
 
 import structlog
 from pydantic import ValidationError
 
 from contracts.definition import SagaDefinition, Step
-from contracts.facts import Fact, FactKey, FactKind, Recorded, StepSkipped, data_model, explain
+from contracts.facts import STARTED_KEY, AttemptFailed, Fact, FactKey, Recorded, data_model, explain
 from contracts.failure import CODE_CONDITION_INVALID, Failure, InvalidContract
 from events.bus import Bus
 from events.clock import Chance, Clock, chance, utc_now
@@ -44,20 +45,21 @@ from events.publish import PublishFailed
 from events.read import ReadFailed
 from saga.action import Action, Environment
 from saga.breaker import Breakers
-from saga.choreography import (
+from saga.choreography import causes, decide, heard_by
+from saga.decisions import (
     Compensate,
+    GiveUp,
+    Hold,
     Ignore,
     Run,
     Skip,
+    Sleep,
     StandDown,
     Trigger,
     Wait,
-    carry,
-    causes,
-    decide,
-    heard_by,
+    Wake,
 )
-from saga.turn import DONE, Answer, Turn, Voice
+from saga.turn import DONE, PARK_AFTER_S, Answer, Later, Turn, Voice
 from saga.worker import Tools, Worker
 
 log = structlog.get_logger(__name__)
@@ -80,8 +82,10 @@ class Participant:
         definitions: Definitions,
         *,
         breakers: Breakers,
+        watched: Container[str],
         environment: Environment,
         open_database: OpenDatabase,
+        park_after_s: float = PARK_AFTER_S,
         clock: Clock = utc_now,
         chance: Chance = chance,
     ) -> None:
@@ -89,12 +93,13 @@ class Participant:
         self._bus = bus
         self._definitions = definitions
         self._breakers = breakers
+        self._watched = watched
         self._environment = environment
         self._open_database = open_database
         self._clock = clock
         self._chance = chance
         self._name = bus.names.consumer(action.name)
-        self._voice = Voice(bus, f"/participants/{action.name}", clock)
+        self._voice = Voice(bus, f"/participants/{action.name}", clock, park_after_s)
         self._worker: Worker | None = None
         self._resources = AsyncExitStack()
         self._consumers: list[PullConsumer] = []
@@ -222,7 +227,11 @@ class Participant:
         trigger = Trigger(sequence=heard.sequence, key=key, owner=not fresh)
         turn = Turn(definition, step, heard, trigger, {key: heard})
         forward = key in causes(definition, step.name)
-        if not (fresh and forward and len(definition.graph.predecessors[step.name]) <= 1):
+        if forward and key == STARTED_KEY and definition.deadline_s is not None:
+            due = heard.fact.time + timedelta(seconds=definition.deadline_s)
+            await self._voice.arm(turn, due, deadline=True)
+        alone = forward and len(definition.graph.predecessors[step.name]) <= 1
+        if not (fresh and alone and turn.saga_id not in self._watched):
             turn.facts = await self._voice.read(turn, whole=not forward)
         return await self._act(turn)
 
@@ -237,17 +246,20 @@ class Participant:
         match decision:
             case Run(scope, resumed):
                 return await worker.run(turn, scope, resumed=resumed)
-            case Skip(scope):
-                carried = carry(turn.definition, turn.step.name, scope)
-                skipped = StepSkipped.model_validate(
-                    {"reason": f"condition is false: {turn.step.when}", "carried": carried}
-                )
-                # Refused by the fence: the saga is aborted, and what never started needs no answer.
-                await self._voice.state(turn, FactKind.SKIPPED, skipped)
+            case Skip():
+                return await worker.skip(turn, decision)
             case Compensate():
                 return await worker.compensate(turn, decision)
             case StandDown(reason):
                 await worker.stand_down(turn, reason)
+            case GiveUp():
+                await worker.give_up(turn, decision)
+            case Hold():
+                return DONE if await self._voice.hold(turn, decision) else Later(_MIN_DELAY_S)
+            case Wake():
+                await self._voice.wake(turn, decision)
+            case Sleep(rest):
+                await self._voice.arm(turn, AttemptFailed.model_validate(rest.fact.data).not_before)
             case Wait(reason) | Ignore(reason):
                 log.debug("step.not_due", step=turn.step.name, saga_id=turn.saga_id, reason=reason)
         return DONE

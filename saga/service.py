@@ -24,7 +24,10 @@ from saga.action import Action, Environment
 from saga.breaker import BreakerConfig, Breakers
 from saga.execution import counts_against
 from saga.participant import Participant
+from saga.timekeeper import Timekeeper
 from saga.topology import consumers_for
+from saga.turn import PARK_AFTER_S
+from saga.watched import WatchedSagas
 
 
 class ServiceSettings(BaseSettings):
@@ -39,6 +42,9 @@ class ServiceSettings(BaseSettings):
     data: Path = Path(".saga")
     database_url: str = ""
     grace_s: float = Field(default=10.0, ge=0)
+    park_after_s: float = Field(
+        default=PARK_AFTER_S, gt=0, description="longer delays are kept by the server"
+    )
     breaker_failure_threshold: int = Field(default=5, ge=1)
     breaker_reset_timeout_s: float = Field(default=5.0, gt=0)
 
@@ -100,12 +106,16 @@ async def serve(
     participants: list[Participant] = []
     async with AsyncExitStack() as stack:
         stack.push_async_callback(databases.close)
+        watched = await stack.enter_async_context(WatchedSagas(bus))
+        await stack.enter_async_context(Timekeeper(bus, definitions, clock))
         for action in actions:
             participant = Participant(
                 action,
                 bus,
                 definitions,
                 breakers=breakers,
+                watched=watched,
+                park_after_s=settings.park_after_s,
                 environment=os.environ if environment is None else environment,
                 open_database=databases.open,
                 clock=clock,

@@ -19,6 +19,7 @@ from contracts.subjects import SAGA_STEP
 
 class SagaStatus(StrEnum):
     RUNNING = "running"
+    PAUSED = "paused"
     COMPENSATING = "compensating"
     WAITING = "waiting"
     COMPLETED = "completed"
@@ -31,6 +32,7 @@ ENDED = frozenset({SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAIL
 
 class StepStatus(StrEnum):
     PENDING = "pending"
+    HELD = "held"
     RUNNING = "running"
     RETRYING = "retrying"
     COMPLETED = "completed"
@@ -40,10 +42,15 @@ class StepStatus(StrEnum):
     COMPENSATED = "compensated"
     STOOD_DOWN = "stood_down"
     COMPENSATION_FAILED = "compensation_failed"
+    COMPENSATION_SKIPPED = "compensation_skipped"
 
 
-CLOSED_STATUSES = frozenset({StepStatus.COMPENSATED, StepStatus.STOOD_DOWN})
+CLOSED_STATUSES = frozenset({StepStatus.COMPENSATED, StepStatus.STOOD_DOWN, StepStatus.COMPENSATION_SKIPPED})
 _DONE = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
+_AFTER_A_REST = {
+    StepStatus.HELD: StepStatus.PENDING,
+    StepStatus.COMPENSATION_FAILED: StepStatus.COMPENSATING,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +68,12 @@ class StepState:
     sequence: int = 0
 
     @property
+    def closed(self) -> bool:
+        return self.status in CLOSED_STATUSES
+
+    @property
     def open(self) -> bool:
-        return self.opened and self.status not in CLOSED_STATUSES
+        return self.opened and not self.closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +86,7 @@ class SagaState:
     ended_at: datetime | None = None
     ended_sequence: int | None = None
     abort: dict[str, Any] | None = None
+    paused: bool = False
     sequence: int = 0
     steps: dict[str, StepState] = field(default_factory=dict)
 
@@ -122,6 +134,8 @@ def _advance_saga(state: SagaState, kind: str, recorded: Recorded) -> SagaState:
         return replace(state, started_at=fact.time, sequence=recorded.sequence)
     if kind == FactKind.ABORTED and state.abort is None:
         return replace(state, abort=fact.data, sequence=recorded.sequence)
+    if kind in (FactKind.PAUSED, FactKind.RESUMED):
+        return replace(state, paused=kind == FactKind.PAUSED, sequence=recorded.sequence)
     return replace(state, sequence=recorded.sequence)
 
 
@@ -145,9 +159,13 @@ def _advance_step(step: StepState, kind: str, recorded: Recorded) -> StepState:
             return replace(
                 step, status=status, attempt=attempt, failure=data.get("failure"), sequence=recorded.sequence
             )
-        case FactKind.COMPENSATED | FactKind.STOOD_DOWN if step.status not in CLOSED_STATUSES:
+        case FactKind.HELD if step.status == StepStatus.PENDING:
+            return replace(step, status=StepStatus.HELD, sequence=recorded.sequence)
+        case FactKind.WOKEN if step.status in _AFTER_A_REST:
+            return replace(step, status=_AFTER_A_REST[step.status], sequence=recorded.sequence)
+        case FactKind.COMPENSATED | FactKind.STOOD_DOWN | FactKind.COMPENSATION_SKIPPED if not step.closed:
             return replace(step, status=StepStatus(kind), closed_at=fact.time, sequence=recorded.sequence)
-        case FactKind.COMPENSATION_FAILED if step.status not in CLOSED_STATUSES:
+        case FactKind.COMPENSATION_FAILED if not step.closed:
             return replace(
                 step, status=StepStatus.COMPENSATION_FAILED, failure=data.get("failure"),
                 sequence=recorded.sequence,
@@ -158,7 +176,7 @@ def _advance_step(step: StepState, kind: str, recorded: Recorded) -> StepState:
 
 def _too_late(step: StepState, data: dict[str, Any]) -> bool:
     """A worker that was paused may state its failed attempt after another one has ended or closed the step."""
-    if step.status in CLOSED_STATUSES or step.status == StepStatus.COMPENSATION_FAILED:
+    if step.closed or step.status == StepStatus.COMPENSATION_FAILED:
         return True
     return not data.get("compensation") and step.ended_at is not None
 
@@ -174,15 +192,20 @@ def status_of(definition: SagaDefinition, state: SagaState) -> SagaStatus:
     pivot = definition.pivot
     if not stuck or pivot is None or state.steps[pivot.name].status != StepStatus.COMPLETED:
         # Before the pivot a failure for good is stored together with the abort that follows it.
-        return SagaStatus.RUNNING
+        return _going_on(state)
     blocked = stuck.union(*(definition.graph.descendants[name] for name in stuck))
-    return SagaStatus.FAILED if passed | blocked == state.steps.keys() else SagaStatus.RUNNING
+    return SagaStatus.FAILED if passed | blocked == state.steps.keys() else _going_on(state)
+
+
+def _going_on(state: SagaState) -> SagaStatus:
+    return SagaStatus.PAUSED if state.paused else SagaStatus.RUNNING
 
 
 def _status_of_aborted(state: SagaState) -> SagaStatus:
     still_open = [step for step in state.steps.values() if step.open]
     if not still_open:
-        return SagaStatus.COMPENSATED
+        given_up = any(step.status == StepStatus.COMPENSATION_SKIPPED for step in state.steps.values())
+        return SagaStatus.FAILED if given_up else SagaStatus.COMPENSATED
     if any(step.status == StepStatus.COMPENSATION_FAILED for step in still_open):
         return SagaStatus.WAITING
     return SagaStatus.COMPENSATING

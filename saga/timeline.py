@@ -37,33 +37,37 @@ def timeline(facts: Sequence[Recorded]) -> list[Moment]:
     ]
 
 
+_PLAIN: dict[str, str] = {
+    FactKind.STARTED: "{step} is about to begin",
+    FactKind.SKIPPED: "{step} was skipped: {reason}",
+    FactKind.FAILED: "{step} failed for good ({why})",
+    FactKind.STOOD_DOWN: "{step} stood down, it had no effect ({reason})",
+    FactKind.COMPENSATED: "{step} was undone",
+    FactKind.COMPENSATION_FAILED: "{step} could not be undone ({why}): a person must act",
+    FactKind.COMPENSATION_SKIPPED: "{step} will not be undone, says {by}: {reason}",
+    FactKind.HELD: "{step} is due, but the saga is paused",
+    FactKind.WOKEN: "{step} goes on ({reason})",
+    FactKind.RETRY_REQUESTED: "{by} wants the undo of {step} to be tried again: {reason}",
+    FactKind.SKIP_REQUESTED: "{by} wants {step} to be skipped: {reason}",
+}
+
+
 def _told(step: str, kind: str, data: dict[str, Any]) -> str:
     if step == SAGA_STEP:
         return _told_of_saga(kind, data)
     failure = data.get("failure") or {}
-    reason = f"{failure.get('code')}: {failure.get('message')}"
+    why = f"{failure.get('code')}: {failure.get('message')}"
     match kind:
-        case FactKind.STARTED:
-            return f"{step} is about to begin"
         case FactKind.COMPLETED:
             return (
                 f"{step} completed in {data.get('duration_ms', 0):.1f} ms (attempt {data.get('attempt', 1)})"
             )
-        case FactKind.SKIPPED:
-            return f"{step} was skipped: {data.get('reason')}"
         case FactKind.ATTEMPT_FAILED:
             what = "undoing" if data.get("compensation") else "attempt"
-            return f"{step}: {what} {data.get('attempt')} failed ({reason}), again in {data.get('delay_s')} s"
-        case FactKind.FAILED:
-            return f"{step} failed for good ({reason})"
-        case FactKind.STOOD_DOWN:
-            return f"{step} stood down, it had no effect ({data.get('reason')})"
-        case FactKind.COMPENSATED:
-            return f"{step} was undone"
-        case FactKind.COMPENSATION_FAILED:
-            return f"{step} could not be undone ({reason}): a person must act"
+            return f"{step}: {what} {data.get('attempt')} failed ({why}), again in {data.get('delay_s')} s"
         case _:
-            return f"{step} stated {kind}"
+            plain = _PLAIN.get(kind, "{step} stated " + kind)
+            return plain.format(step=step, why=why, by=data.get("by"), reason=data.get("reason"))
 
 
 def _told_of_saga(kind: str, data: dict[str, Any]) -> str:
@@ -74,5 +78,7 @@ def _told_of_saga(kind: str, data: dict[str, Any]) -> str:
             return f"the saga turned round, because {data.get('step')} failed"
         case FactKind.ABORTED:
             return f"the saga turned round ({data.get('cause')} by {data.get('by')}: {data.get('reason')})"
+        case FactKind.PAUSED | FactKind.RESUMED:
+            return f"{data.get('by')} {kind} the saga: {data.get('reason')}"
         case _:
             return f"the log recorded the outcome: {kind}"

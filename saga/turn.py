@@ -6,7 +6,7 @@ Every fact of a step goes through here, with the fence it needs and the id that 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from contracts.definition import SagaDefinition, Step
 from contracts.facts import (
     ABORTED_KEY,
+    PAUSED_KEY,
+    RESUMED_KEY,
     AttemptFailed,
     FactKey,
     FactKind,
@@ -23,21 +25,29 @@ from contracts.facts import (
     Recorded,
     SagaAborted,
     StepFailed,
+    StepHeld,
+    StepWoken,
     state_fact,
 )
 from contracts.failure import Failure
 from contracts.ids import fact_id
 from contracts.subjects import SAGA_STEP
+from contracts.timers import Timer
+from events import timers
 from events.bus import Bus
 from events.clock import Clock
 from events.publish import Fence, Fenced, outgoing
 from events.read import ReadFailed, read_facts
-from saga.choreography import Trigger, causes
+from saga.choreography import causes
+from saga.decisions import Hold, Trigger, Wake
 
 log = structlog.get_logger(__name__)
 
 _READS = 10
 _REREAD_S = 0.01
+_OF_THE_SAGA = (ABORTED_KEY, PAUSED_KEY, RESUMED_KEY)
+PARK_AFTER_S = 60.0
+"""A longer delay is the server's to keep: a delivery that waits counts as lag (design, rule 6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +80,22 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Which attempt this is, from 1, and how many seconds too early it comes."""
+    """Which attempt this is, counted from 1 over the whole life of the step; how many seconds too early it
+    comes; and how many of its policy's attempts it is (the count begins anew when a person asks for more)."""
 
     number: int
     wait_s: float
+    of_policy: int
 
 
 class Voice:
     """Reads a saga and states facts about a step, for one participant."""
 
-    def __init__(self, bus: Bus, source: str, clock: Clock) -> None:
+    def __init__(self, bus: Bus, source: str, clock: Clock, park_after_s: float = PARK_AFTER_S) -> None:
         self._bus = bus
         self._source = source
         self._clock = clock
+        self._park_after_s = park_after_s
 
     async def read(self, turn: Turn, *, whole: bool) -> Facts:
         """The saga as it is now: all of it, or what a step's forward decision needs.
@@ -92,7 +105,7 @@ class Voice:
         saga, saga_id, subjects = turn.definition.name, turn.saga_id, self._bus.subjects
         wanted = [subjects.all_of(saga, saga_id)]
         if not whole:
-            keys: Sequence[FactKey] = [ABORTED_KEY, *causes(turn.definition, turn.step.name)]
+            keys: Sequence[FactKey] = [*_OF_THE_SAGA, *causes(turn.definition, turn.step.name)]
             wanted = [subjects.own(saga, turn.step.name, saga_id)]
             wanted += [subjects.fact(saga, *key, saga_id) for key in keys]
         for attempt in range(1, _READS + 1):
@@ -114,14 +127,43 @@ class Voice:
             return False
         return True
 
-    async def close(self, turn: Turn, kind: FactKind, data: BaseModel) -> None:
-        """State how the step ends in the wave back; it is stated once."""
+    async def close(self, turn: Turn, kind: FactKind, data: BaseModel, *, after: int = 0) -> None:
+        """State how the step ends in the wave back; it is stated once (or once more after fact `after`)."""
         subject = self._subject(turn, kind)
-        fact = self._fact(turn, turn.step.name, kind, data)
+        fact = self._fact(turn, turn.step.name, kind, data, str(after) if after else "")
         try:
-            await self._bus.publisher.state(subject, fact, Fence(subject))
+            await self._bus.publisher.state(subject, fact, Fence(subject, after))
         except Fenced:
             log.debug("step.already_closed", step=turn.step.name, saga_id=turn.saga_id, kind=kind)
+
+    async def hold(self, turn: Turn, hold: Hold) -> bool:
+        """State that the step is held back. False if the saga was resumed in this moment."""
+        resumed = self._bus.subjects.fact(turn.definition.name, *RESUMED_KEY, turn.saga_id)
+        data = StepHeld(paused_by=hold.by, reason=hold.reason)
+        fact = self._fact(turn, turn.step.name, FactKind.HELD, data, str(turn.trigger.sequence))
+        try:
+            await self._bus.publisher.state(
+                self._subject(turn, FactKind.HELD), fact, Fence(resumed, hold.resumed)
+            )
+        except Fenced:
+            return False
+        return True
+
+    async def wake(self, turn: Turn, wake: Wake) -> None:
+        """State that the step's rest has ended; somebody else may have stated it before."""
+        subject = self._subject(turn, FactKind.WOKEN)
+        data = StepWoken(rest=wake.rest, reason=wake.reason)
+        fact = self._fact(turn, turn.step.name, FactKind.WOKEN, data, str(wake.rest))
+        try:
+            await self._bus.publisher.state(subject, fact, Fence(subject, wake.woken))
+        except Fenced:
+            log.debug("step.already_woken", step=turn.step.name, saga_id=turn.saga_id)
+
+    async def arm(self, turn: Turn, due: datetime, *, deadline: bool = False) -> None:
+        """Arm the timer that ends the step's rest, or the one of the saga's deadline."""
+        step = SAGA_STEP if deadline else turn.step.name
+        timer = Timer(saga_id=turn.saga_id, definition=turn.definition.ref, step=step, due=due)
+        await timers.arm(self._bus, timer)
 
     async def abort(self, turn: Turn, failed: StepFailed, by: str) -> bool:
         """State `failed` and turn the saga round, in one atomic batch. False if a fence has refused it:
@@ -147,34 +189,48 @@ class Voice:
 
     async def attempt_failed(
         self, turn: Turn, failure: Failure, attempt: int, delay_s: float, *, compensation: bool
-    ) -> bool:
-        """State that an attempt failed and will be repeated. False if the saga was aborted meanwhile."""
+    ) -> AttemptFailed | None:
+        """State that an attempt failed and will be repeated; what was stated, or None if the saga was aborted
+        meanwhile."""
         data = AttemptFailed(
             failure=failure,
             attempt=attempt,
             delay_s=round(delay_s, 3),
             not_before=self._clock() + timedelta(seconds=delay_s),
             compensation=compensation,
+            parked=delay_s > self._park_after_s,
+            on=turn.trigger.sequence,
         )
         log.info(
             "step.attempt_failed", step=turn.step.name, saga_id=turn.saga_id, attempt=attempt,
             code=failure.code, again_in_s=data.delay_s, compensation=compensation,
         )  # fmt: skip
         if not compensation:
-            return await self.state(turn, FactKind.ATTEMPT_FAILED, data, discriminator=str(attempt))
+            stated = await self.state(turn, FactKind.ATTEMPT_FAILED, data, discriminator=str(attempt))
+            return data if stated else None
         fact = self._fact(turn, turn.step.name, FactKind.ATTEMPT_FAILED, data, f"undo.{attempt}")
         await self._bus.publisher.state(self._subject(turn, FactKind.ATTEMPT_FAILED), fact)
-        return True
+        return data
+
+    async def again(self, turn: Turn, failed: AttemptFailed) -> Answer:
+        """What to do with the delivery until the next attempt: keep it a while, or park the step."""
+        if not failed.parked:
+            return Later(failed.delay_s)
+        await self.arm(turn, failed.not_before)
+        return DONE
 
     def attempt(self, turn: Turn, *, compensation: bool) -> Attempt:
         """The attempt this turn would be, counted from what was stated, so that it survives every process."""
+        gave_up = turn.facts.get((turn.step.name, FactKind.COMPENSATION_FAILED)) if compensation else None
+        before = int(gave_up.fact.data["attempt"]) if gave_up else 0
+        number, wait_s = before + 1, 0.0
         failed = turn.facts.get((turn.step.name, FactKind.ATTEMPT_FAILED))
-        if failed is None:
-            return Attempt(1, 0.0)
-        earlier = AttemptFailed.model_validate(failed.fact.data)
-        if earlier.compensation is not compensation:
-            return Attempt(1, 0.0)
-        return Attempt(earlier.attempt + 1, (earlier.not_before - self._clock()).total_seconds())
+        if failed is not None:
+            earlier = AttemptFailed.model_validate(failed.fact.data)
+            if earlier.compensation is compensation and earlier.attempt > before:
+                number = earlier.attempt + 1
+                wait_s = (earlier.not_before - self._clock()).total_seconds()
+        return Attempt(number, wait_s, number - before)
 
     def _subject(self, turn: Turn, kind: FactKind) -> str:
         return self._bus.subjects.fact(turn.definition.name, turn.step.name, kind, turn.saga_id)

@@ -11,14 +11,16 @@ from contracts.facts import (
     ABORTED_KEY,
     Carried,
     CompensationFailed,
+    CompensationSkipped,
     FactKind,
     StepCompensated,
     StepFailed,
+    StepSkipped,
     StepStarted,
     StoodDown,
     explain,
 )
-from contracts.failure import CODE_INPUT_INVALID, Failure, InvalidContract
+from contracts.failure import CODE_INPUT_INVALID, CODE_SKIPPED, Failure, InvalidContract
 from contracts.references import Scope
 from contracts.retries import next_delay_s
 from events.clock import Chance, Clock, monotonic
@@ -26,9 +28,11 @@ from events.database import Database
 from events.inbox import AlreadyUndone, EffectKey, Inbox
 from saga.action import Action, ActionContext
 from saga.breaker import Breakers
-from saga.choreography import Compensate, StandDown, carry, decide
+from saga.choreography import decide
+from saga.decisions import Compensate, GiveUp, Skip, StandDown
 from saga.execution import Deferred, Done, Failed, Gone, attempt_to_do, attempt_to_undo
-from saga.turn import DONE, Answer, Later, Turn, Voice
+from saga.scope import carry
+from saga.turn import DONE, Answer, Attempt, Later, Turn, Voice
 
 log = structlog.get_logger(__name__)
 
@@ -104,10 +108,10 @@ class Worker:
     async def fail(self, turn: Turn, failure: Failure, attempt: int, scope: Scope | None) -> Answer:
         """An attempt has failed: try again later, or fail for good. `scope` is None if it is not known."""
         delay_s = next_delay_s(turn.step.retry, failure, attempt, self._tools.chance())
-        if delay_s is not None and await self._voice.attempt_failed(
-            turn, failure, attempt, delay_s, compensation=False
-        ):
-            return Later(delay_s)
+        if delay_s is not None:
+            again = await self._voice.attempt_failed(turn, failure, attempt, delay_s, compensation=False)
+            if again is not None:
+                return await self._voice.again(turn, again)
         try:
             output = await self._note_refusal(turn, failure)
         except AlreadyUndone:
@@ -187,7 +191,7 @@ class Worker:
                 )
                 await self._voice.close(turn, FactKind.COMPENSATED, compensated)
             case Failed(failure):
-                return await self._undo_failed(turn, failure, attempt.number)
+                return await self._undo_failed(turn, failure, attempt)
             case Deferred(delay_s):
                 return Later(delay_s)
         return DONE
@@ -202,17 +206,46 @@ class Worker:
             self._action, context, command, decision.output, self._tools.inbox, turn.step.timeout_s
         )
 
-    async def _undo_failed(self, turn: Turn, failure: Failure, attempt: int) -> Answer:
+    async def _undo_failed(self, turn: Turn, failure: Failure, attempt: Attempt) -> Answer:
         # Giving up an undo needs a person, so it is tried again whatever the reason was.
-        again = failure.model_copy(update={"retryable": True})
-        delay_s = next_delay_s(turn.step.compensation_retry, again, attempt, self._tools.chance())
+        retryable = failure.model_copy(update={"retryable": True})
+        policy = turn.step.compensation_retry
+        delay_s = next_delay_s(policy, retryable, attempt.of_policy, self._tools.chance())
         if delay_s is not None:
-            await self._voice.attempt_failed(turn, failure, attempt, delay_s, compensation=True)
-            return Later(delay_s)
+            again = await self._voice.attempt_failed(
+                turn, failure, attempt.number, delay_s, compensation=True
+            )
+            return await self._voice.again(turn, again) if again is not None else DONE
         log.error("step.compensation_failed", step=turn.step.name, saga_id=turn.saga_id, code=failure.code)
-        failed = CompensationFailed(failure=failure, attempt=attempt)
-        await self._voice.close(turn, FactKind.COMPENSATION_FAILED, failed)
+        failed = CompensationFailed(failure=failure, attempt=attempt.number)
+        before = turn.facts.get((turn.step.name, FactKind.COMPENSATION_FAILED))
+        after = before.sequence if before else 0
+        await self._voice.close(turn, FactKind.COMPENSATION_FAILED, failed, after=after)
         return DONE
+
+    async def skip(self, turn: Turn, skip: Skip) -> Answer:
+        """Pass the step by. If somebody wants that, the guard must know it before anyone hears it."""
+        if skip.by:
+            effect = "unknown" if (turn.step.name, FactKind.STARTED) in turn.facts else "none"
+            wanted = Failure.model_validate(
+                {"code": CODE_SKIPPED, "message": f"skipped by {skip.by}: {skip.reason}", "effect": effect}
+            )
+            try:
+                output = await self._note_refusal(turn, wanted)
+            except AlreadyUndone:
+                return await self._refused(turn)
+            if output is not None:
+                return await self._complete(turn, output, skip.scope, 1, monotonic())
+        carried = carry(turn.definition, turn.step.name, skip.scope)
+        skipped = StepSkipped.model_validate({"reason": skip.reason, "by": skip.by, "carried": carried})
+        if await self._voice.state(turn, FactKind.SKIPPED, skipped):
+            return DONE
+        return await self._refused(turn)
+
+    async def give_up(self, turn: Turn, decision: GiveUp) -> None:
+        """Close a step that will not be undone."""
+        skipped = CompensationSkipped(by=decision.by, reason=decision.reason)
+        await self._voice.close(turn, FactKind.COMPENSATION_SKIPPED, skipped)
 
     def _context(self, turn: Turn, attempt: int) -> ActionContext:
         fact = turn.heard.fact

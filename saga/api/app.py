@@ -10,11 +10,11 @@ from starlette.types import Message
 from contracts.facts import MAX_FACT_BYTES
 from events.bus import Bus
 from events.definitions import Definitions
-from saga.api import definitions, health, problems, sagas
+from saga.api import definitions, health, interventions, problems, sagas
 from saga.api.parts import Parts
 from saga.client import SagaClient
-from saga.log.project import LogService
 from saga.log.queries import Queries
+from saga.log.service import LogService
 from saga.log.store import open_log
 
 type Next = Callable[[Request], Awaitable[Response]]
@@ -31,7 +31,7 @@ def create_app(parts: Parts) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(BodyLimit)
-    for module in (sagas, definitions, health):
+    for module in (sagas, interventions, definitions, health):
         app.include_router(module.router(parts))
     return app
 

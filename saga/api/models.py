@@ -26,12 +26,16 @@ class StartAnswer(BaseModel):
     created: bool = Field(description="false if the same Idempotency-Key had started it before")
 
 
-class CancelRequest(_Request):
+class InterventionRequest(_Request):
+    """Who intervenes, and why; both are kept as part of the fact."""
+
     reason: str = Field(min_length=1, max_length=1024)
     by: str = Field(min_length=1, max_length=128)
 
 
-class CancelAnswer(BaseModel):
+class InterventionAnswer(BaseModel):
+    """`sequence` is that of the fact; the participants act on it."""
+
     saga_id: str
     sequence: int
 

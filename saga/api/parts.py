@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from events.bus import Bus
 from events.definitions import Definitions
 from saga.client import SagaClient
-from saga.log.project import LogService
 from saga.log.queries import Queries
+from saga.log.service import LogService
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`/api/v1/sagas`: start, list, look into, cancel."""
+"""`/api/v1/sagas`: start, list, look into."""
 
 import asyncio
 from collections import defaultdict
@@ -12,8 +12,6 @@ from contracts.definition import SagaDefinition
 from contracts.facts import FactKind, Recorded
 from contracts.failure import InvalidContract
 from saga.api.models import (
-    CancelAnswer,
-    CancelRequest,
     FactAnswer,
     FactsAnswer,
     MomentAnswer,
@@ -158,12 +156,6 @@ def router(parts: Parts) -> APIRouter:
                 for moment in moments
             ]
         )  # fmt: skip
-
-    @routes.post("/{saga_id}/cancel", status_code=202, operation_id="cancelSaga")
-    async def cancel(saga_id: str, body: CancelRequest, response: Response) -> CancelAnswer:
-        sequence = await parts.client.cancel(saga_id, reason=body.reason, by=body.by)
-        response.headers["Location"] = f"/api/v1/sagas/{saga_id}"
-        return CancelAnswer(saga_id=saga_id, sequence=sequence)
 
     return routes
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from saga.cli import intervene
+from saga.cli.options import DEFAULT_API, Api, Output
 from saga.cli.output import Format, say, write
 
 app = typer.Typer(
@@ -21,12 +23,10 @@ app = typer.Typer(
 )
 definitions_app = typer.Typer(no_args_is_help=True, help="The contracts: list, show, publish.")
 schemas_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of all contracts.")
+intervene.add_to(app)
 app.add_typer(definitions_app, name="definitions")
 app.add_typer(schemas_app, name="schemas")
 
-Output = Annotated[Format, typer.Option("-o", "--output", help="How to write the answer.")]
-Api = Annotated[str, typer.Option("--api", envvar="SAGA_API_URL", help="Base URL of the saga log.")]
-DEFAULT_API = "http://127.0.0.1:8900"
 _SAGA_COLUMNS = ("saga_id", "definition", "status", "started_at", "duration_ms")
 
 
@@ -180,21 +180,6 @@ def events(saga_id: str, output: Output = Format.TABLE, api: Api = DEFAULT_API) 
             write(items, output, ("sequence", "offset_ms", "text"))
         else:
             write(remote.get(f"/api/v1/sagas/{saga_id}/facts")["items"], output)
-
-
-@app.command()
-def cancel(
-    saga_id: str,
-    reason: Annotated[str, typer.Option(help="Why; it is kept.")],
-    by: Annotated[str, typer.Option(envvar="USER", help="Who says so.")] = "operator",
-    output: Output = Format.TABLE,
-    api: Api = DEFAULT_API,
-) -> None:
-    """Turn a saga round: what was done is undone."""
-    from saga.cli.remote import Remote
-
-    with Remote(api) as remote:
-        write(remote.post(f"/api/v1/sagas/{saga_id}/cancel", {"reason": reason, "by": by}), output)
 
 
 @app.command()

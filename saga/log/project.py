@@ -3,13 +3,10 @@
 The position is kept in the log's own database, in one transaction with the rows: after a crash, rows and
 position go back together, and the stream is read again from there. A fact that cannot be applied is put
 aside with the reason, and the log goes on.
-
-When a saga has ended the log states the outcome it has recorded. Nothing in the saga waits for that.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,21 +14,16 @@ import structlog
 from prometheus_client import Counter, Gauge
 from sqlalchemy import Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.definition import SagaDefinition
-from contracts.facts import STARTED_KEY, Fact, FactKind, Recorded, SagaOutcome, state_fact
+from contracts.facts import STARTED_KEY, Fact, FactKind, Recorded
 from contracts.failure import InvalidContract
-from contracts.ids import fact_id
 from contracts.subjects import SAGA_STEP, partition_of
-from events.bus import Bus
-from events.clock import Clock, utc_now
 from events.database import Database
-from events.publish import Fenced, Outgoing, PublishFailed, outgoing
-from events.read import StreamMessage, follow, last_sequence
-from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow
-from saga.state import ENDED, SagaState, SagaStatus, advance, initial
+from events.read import StreamMessage
+from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow, table_of
+from saga.state import SagaState, advance, initial
 
 log = structlog.get_logger(__name__)
 
@@ -39,14 +31,7 @@ APPLIED = Counter("saga_log_facts_total", "Facts applied to the log", ["partitio
 REJECTED = Counter("saga_log_rejected_total", "Messages the log could not apply", ["partition"])
 POSITION = Gauge("saga_log_sequence", "Sequence of the last fact applied", ["partition"])
 
-_MAX_OUTCOME_BATCH = 100
-_RETRY_S = 1.0
-_OUTCOMES = {
-    SagaStatus.COMPLETED: FactKind.COMPLETED,
-    SagaStatus.COMPENSATED: FactKind.COMPENSATED,
-    SagaStatus.FAILED: FactKind.FAILED,
-}
-_OUTCOME_KEYS = {(SAGA_STEP, kind) for kind in _OUTCOMES.values()}
+_OUTCOME_KEYS = {(SAGA_STEP, kind) for kind in (FactKind.COMPLETED, FactKind.COMPENSATED, FactKind.FAILED)}
 
 
 class KnowsDefinitions(Protocol):
@@ -93,7 +78,7 @@ class Projector:
     async def load_positions(self) -> dict[int, int]:
         """How far each partition has been applied."""
         async with self._database.reading() as connection:
-            rows = await connection.execute(select(_table(PositionRow)))
+            rows = await connection.execute(select(table_of(PositionRow)))
             self.positions = {row.partition: row.sequence for row in rows}
         return self.positions
 
@@ -203,7 +188,7 @@ class Projector:
 
 async def stored_facts(connection: AsyncConnection, saga_id: str) -> list[Recorded]:
     """A saga's facts as the log holds them, in stream order."""
-    facts = _table(FactRow)
+    facts = table_of(FactRow)
     query = (
         select(facts.c.sequence, facts.c.envelope)
         .where(facts.c.saga_id == saga_id)
@@ -216,24 +201,24 @@ async def stored_facts(connection: AsyncConnection, saga_id: str) -> list[Record
 
 async def _write(connection: AsyncConnection, batch: _Batch, partition: int, sequence: int) -> None:
     if batch.facts:
-        await connection.execute(insert(_table(FactRow)), batch.facts)
+        await connection.execute(insert(table_of(FactRow)), batch.facts)
     if batch.rejected:
-        await connection.execute(insert(_table(RejectedRow)), batch.rejected)
+        await connection.execute(insert(table_of(RejectedRow)), batch.rejected)
     if batch.touched:
         rows = [_saga_row(partition, saga_id, followed) for saga_id, followed in batch.touched.items()]
-        await _upsert(connection, _table(SagaRow), rows)
+        await _upsert(connection, table_of(SagaRow), rows)
     if batch.steps:
         await _upsert(
-            connection, _table(StepRow), [_step_row(batch, saga_id, step) for saga_id, step in batch.steps]
+            connection, table_of(StepRow), [_step_row(batch, saga_id, step) for saga_id, step in batch.steps]
         )
     if batch.labels:
-        await _upsert(connection, _table(LabelRow), batch.labels)
+        await _upsert(connection, table_of(LabelRow), batch.labels)
     if batch.stated:
-        sagas = _table(SagaRow)
+        sagas = table_of(SagaRow)
         await connection.execute(
             update(sagas).where(sagas.c.saga_id.in_(batch.stated)).values(outcome_stated=True)
         )
-    await _upsert(connection, _table(PositionRow), [{"partition": partition, "sequence": sequence}])
+    await _upsert(connection, table_of(PositionRow), [{"partition": partition, "sequence": sequence}])
 
 
 def _saga_row(partition: int, saga_id: str, followed: Followed) -> dict[str, Any]:
@@ -283,114 +268,3 @@ async def _upsert(connection: AsyncConnection, table: Table, rows: Iterable[dict
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in given[0] if name not in keys}
     await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), given)
-
-
-def _table(row: Any) -> Table:
-    table: Table = row.__table__
-    return table
-
-
-class LogService:
-    """The saga log as a process: follows every partition, applies, and states outcomes."""
-
-    def __init__(
-        self, bus: Bus, database: Database, definitions: KnowsDefinitions, clock: Clock = utc_now
-    ) -> None:
-        self._bus = bus
-        self._database = database
-        self._clock = clock
-        self._tasks: list[asyncio.Task[None]] = []
-        self.projector = Projector(database, definitions, bus.settings.partitions)
-
-    async def __aenter__(self) -> "LogService":
-        await self.projector.load_positions()
-        await self._state_missing_outcomes()
-        for partition in range(self._bus.settings.partitions):
-            task = asyncio.create_task(self._follow(partition), name=f"saga log {partition}")
-            self._tasks.append(task)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
-
-    @property
-    def alive(self) -> bool:
-        return all(not task.done() for task in self._tasks)
-
-    async def lag(self) -> int:
-        """How many messages have not been applied yet, over all partitions."""
-        return sum(
-            [
-                await last_sequence(self._bus, partition) - self.projector.positions.get(partition, 0)
-                for partition in range(self._bus.settings.partitions)
-            ]
-        )
-
-    async def caught_up(self) -> None:
-        """Wait until everything that is in the stream now has been applied."""
-        for partition in range(self._bus.settings.partitions):
-            newest = await last_sequence(self._bus, partition)
-            if newest:
-                await self.projector.wait_beyond(partition, newest - 1)
-
-    async def _follow(self, partition: int) -> None:
-        while True:
-            try:
-                after = self.projector.positions.get(partition, 0)
-                async for messages in follow(self._bus, partition, after):
-                    ended = await self.projector.apply(partition, messages)
-                    if ended:
-                        await self._state_outcomes(partition, ended)
-            except (SQLAlchemyError, OSError) as error:
-                log.error("log.database_failed", partition=partition, error=str(error), again_in_s=_RETRY_S)
-            await asyncio.sleep(_RETRY_S)
-
-    async def _state_missing_outcomes(self) -> None:
-        sagas = _table(SagaRow)
-        query = select(sagas.c.partition, sagas.c.saga_id).where(
-            sagas.c.status.in_([status.value for status in ENDED]), sagas.c.outcome_stated.is_(False)
-        )
-        async with self._database.reading() as connection:
-            missing = (await connection.execute(query)).all()
-        for partition in {row.partition for row in missing}:
-            await self._state_outcomes(
-                partition, [row.saga_id for row in missing if row.partition == partition]
-            )
-
-    async def _state_outcomes(self, partition: int, saga_ids: Sequence[str]) -> None:
-        for start in range(0, len(saga_ids), _MAX_OUTCOME_BATCH):
-            messages = await self._outcomes(saga_ids[start : start + _MAX_OUTCOME_BATCH])
-            try:
-                await self._bus.publisher.batch(messages)
-            except Fenced:
-                # One of them was stated before: the others are stated one by one.
-                for message in messages:
-                    await self._bus.publisher.send(message.subject, message.payload, message.headers)
-            except PublishFailed as error:
-                log.warning("log.outcomes_not_stated", partition=partition, error=str(error))
-
-    async def _outcomes(self, saga_ids: Sequence[str]) -> list[Outgoing]:
-        sagas = _table(SagaRow)
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(select(sagas).where(sagas.c.saga_id.in_(saga_ids)))).all()
-        return [self._outcome(row) for row in rows]
-
-    def _outcome(self, row: Any) -> Outgoing:
-        kind = _OUTCOMES[SagaStatus(row.status)]
-        fact = state_fact(
-            about=None,
-            definition=f"{row.name}@{row.version}",
-            saga_id=row.saga_id,
-            step=SAGA_STEP,
-            kind=kind,
-            data=SagaOutcome(sequence=row.ended_sequence, duration_ms=row.duration_ms or 0.0),
-            source="/saga-log",
-            time=self._clock(),
-            fact_id=fact_id(row.saga_id, SAGA_STEP, kind),
-            correlation_id=row.correlation_id,
-        )
-        return outgoing(self._bus.subjects.fact(row.name, SAGA_STEP, kind, row.saga_id), fact)

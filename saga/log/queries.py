@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.facts import Recorded
 from contracts.failure import InvalidContract, NotFound
 from events.database import Database
-from saga.log.project import _table, stored_facts
-from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow
+from saga.log.project import stored_facts
+from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow, table_of
 
-_SAGAS, _STEPS, _LABELS, _FACTS = map(_table, (SagaRow, StepRow, LabelRow, FactRow))
+_SAGAS, _STEPS, _LABELS, _FACTS = map(table_of, (SagaRow, StepRow, LabelRow, FactRow))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ class Queries:
 
     async def rejected(self, limit: int = 100) -> list[dict[str, Any]]:
         """The newest messages that the log could not apply."""
-        table = _table(RejectedRow)
+        table = table_of(RejectedRow)
         async with self._database.reading() as connection:
             rows = await connection.execute(select(table).order_by(table.c.sequence.desc()).limit(limit))
             return [dict(row._mapping) for row in rows]
@@ -156,7 +156,7 @@ def percentile(ordered: list[float], share: float) -> float:
 
 
 async def _applied(connection: AsyncConnection) -> int:
-    positions = _table(PositionRow)
+    positions = table_of(PositionRow)
     return int(
         (await connection.execute(select(func.coalesce(func.sum(positions.c.sequence), 0)))).scalar_one()
     )

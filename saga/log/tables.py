@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, Text
+from sqlalchemy import JSON, BigInteger, Index, Table, Text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -104,3 +104,9 @@ class PositionRow(LogTable, table=True):
 
     partition: int = Field(primary_key=True)
     sequence: int = Field(sa_type=BigInteger)
+
+
+def table_of(row: Any) -> Table:
+    """The table behind a row's class."""
+    table: Table = row.__table__
+    return table

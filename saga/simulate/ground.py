@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from contracts.facts import FactKind
-from saga.choreography import Compensate, Decision, Run, Skip, StandDown
+from saga.decisions import Compensate, Decision, Ignore, StandDown, Wait
 from saga.simulate.faults import Faults, Shell
 from saga.simulate.ledger import Ledger
 from saga.simulate.stream import Stream, World
@@ -133,7 +133,7 @@ def says(worker: Worker, what: str) -> Label:
 
 
 def name_of(decision: Decision) -> str:
-    reason = f": {decision.reason}" if not isinstance(decision, Run | Skip | Compensate) else ""
+    reason = f": {decision.reason}" if isinstance(decision, StandDown | Wait | Ignore) else ""
     return f"{type(decision).__name__}{reason}"
 
 

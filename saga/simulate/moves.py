@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from contracts.facts import FactKind
 from contracts.subjects import SAGA_STEP
-from saga.choreography import Compensate, Decision, Run, Skip, StandDown
+from saga.decisions import Compensate, Decision, Run, Skip, StandDown
 from saga.simulate.effects import EffectMoves
 from saga.simulate.ground import (
     EFFECTS,

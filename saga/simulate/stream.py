@@ -16,7 +16,7 @@ from contracts.ids import fact_id
 from contracts.references import Scope
 from contracts.subjects import SAGA_STEP
 from saga import choreography
-from saga.choreography import Decision, Ignore, Trigger, Wait
+from saga.decisions import Decision, Ignore, Trigger, Wait
 from saga.invariants import Breach, Effects, Invariant, Story, effect_breaches
 
 SAGA_ID = "simulated"

@@ -103,9 +103,13 @@ async def test_errors_are_one_line_and_an_exit_code(cli: Cli) -> None:
     assert (code, "saga up" in err) == (6, True)
 
 
-async def test_ended_sagas_conflict_with_a_cancel(cli: Cli) -> None:
+async def test_ended_sagas_conflict_with_every_word_on_them(cli: Cli) -> None:
     saga = await cli.json("start", "payment-standard", "--input", json.dumps(payment()), "--wait")
-    assert (await cli.run("cancel", saga["saga_id"], "--reason", "late", "--by", "ann"))[0] == 4
+    why = ("--reason", "late", "--by", "ann")
+    for word in ("cancel", "pause", "resume"):
+        assert (await cli.run(word, saga["saga_id"], *why))[0] == 4
+    for word in ("skip", "retry"):
+        assert (await cli.run(word, saga["saga_id"], "confirm_payment", *why))[0] == 4
 
 
 async def test_definitions_are_listed_shown_and_published(cli: Cli, tmp_path: Path) -> None:

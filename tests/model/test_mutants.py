@@ -69,16 +69,16 @@ MUTANTS = {
         "chain-2", {"reverse_order"},
     ),
     "a step in flight is taken for dead": Mutant(
-        "if not ended and not (forward and trigger.sequence == _last_cause(definition, step, facts)):",
+        "if at_work is None and not ended and trigger.sequence != _last_cause(definition, step, before):",
         "if False:", "chain-1", {"facts_tell_the_truth"}, Faults(effects="external"), Shell(bar=False),
     ),
     "any redelivered cause closes a step in flight": Mutant(
-        "if not ended and not (forward and trigger.sequence == _last_cause(definition, step, facts)):",
-        "if not ended and not (forward and trigger.owner):",
+        "if at_work is None and not ended and trigger.sequence != _last_cause(definition, step, before):",
+        "if at_work is None and not ended and not trigger.owner:",
         "join", {"facts_tell_the_truth", "waiting_is_final"}, Faults(effects="external"), Shell(bar=False),
     ),
     "nobody closes a step in flight": Mutant(
-        "if not ended and not (forward and trigger.sequence == _last_cause(definition, step, facts)):",
+        "if at_work is None and not ended and trigger.sequence != _last_cause(definition, step, before):",
         "if not ended:", "chain-1", {"not_stuck"},
     ),
     "an unknown effect stands down": Mutant(
@@ -86,7 +86,8 @@ MUTANTS = {
         "chain-1", {"facts_tell_the_truth", "all_or_nothing"}, Faults(effects="external"),
     ),
     "every fact of the wave triggers the undo": Mutant(
-        "if ended and trigger.sequence != _last_of_wave(definition, step, facts):", "if False:",
+        "if at_work is None and ended and trigger.sequence != _last_of_wave(definition, step, facts):",
+        "if False:",
         "chain-2", {"undo_once", "waiting_is_final"}, CALM, UNGUARDED,
     ),
     "only the abort triggers the undo": Mutant(
@@ -104,8 +105,8 @@ MUTANTS = {
         "kinds = (FactKind.COMPLETED, FactKind.SKIPPED)", "chain-continue", {"not_stuck"},
     ),
     "participants do not hear later steps close": Mutant(
-        "return causes(definition, step) | {ABORTED_KEY} | closes",
-        "return causes(definition, step) | {ABORTED_KEY}", "chain-2", {"not_stuck"},
+        "{ABORTED_KEY} | closes | _wakes(step)",
+        "{ABORTED_KEY} | _wakes(step)", "chain-2", {"not_stuck"},
     ),
     "a late failed attempt reopens a step": Mutant(
         "case FactKind.ATTEMPT_FAILED if not _too_late(step, data):", "case FactKind.ATTEMPT_FAILED:",
@@ -113,7 +114,7 @@ MUTANTS = {
         Faults(effects="external", zombies=1, retries=True, crashes=False, cancel=False), of=state,
     ),
     "a late complaint reopens a closed step": Mutant(
-        "case FactKind.COMPENSATION_FAILED if step.status not in CLOSED_STATUSES:",
+        "case FactKind.COMPENSATION_FAILED if not step.closed:",
         "case FactKind.COMPENSATION_FAILED:",
         "roots-2", {"waits_for_a_reason"}, Faults(zombies=1, undo_failures=True, crashes=False), of=state,
     ),
@@ -121,8 +122,8 @@ MUTANTS = {
         "if not still_open:", "if True:", "chain-2", {"all_or_nothing", "final_status"}, of=state
     ),
     "a failure after the pivot leaves the saga running": Mutant(
-        "return SagaStatus.FAILED if passed | blocked == state.steps.keys() else SagaStatus.RUNNING",
-        "return SagaStatus.RUNNING", "chain-pivot", {"not_stuck"}, of=state,
+        "return SagaStatus.FAILED if passed | blocked == state.steps.keys() else _going_on(state)",
+        "return _going_on(state)", "chain-pivot", {"not_stuck"}, of=state,
     ),
 }  # fmt: skip
 

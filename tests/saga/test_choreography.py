@@ -11,20 +11,9 @@ from contracts.definition import SagaDefinition, Step
 from contracts.facts import FactKey, FactKind, Recorded
 from contracts.failure import Failure, InvalidContract
 from contracts.subjects import SAGA_STEP
-from saga.choreography import (
-    Compensate,
-    Decision,
-    Ignore,
-    Run,
-    Skip,
-    StandDown,
-    Trigger,
-    Wait,
-    carry,
-    decide,
-    heard_by,
-    may_abort,
-)
+from saga.choreography import decide, heard_by, may_abort
+from saga.decisions import Compensate, Decision, Ignore, Run, Skip, StandDown, Trigger, Wait
+from saga.scope import carry
 from saga.simulate.corpus import CORPUS, definition
 from saga.simulate.stream import simulated_fact
 

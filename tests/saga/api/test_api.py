@@ -10,6 +10,7 @@ import pytest
 
 from contracts.definition import SagaDefinition, Step
 from contracts.facts import FactKind
+from events import timers
 from events.read import read_saga
 from saga.api.app import create_app, open_parts
 from saga.api.parts import Parts
@@ -137,6 +138,42 @@ async def test_cancelling_turns_a_saga_round(api: httpx2.AsyncClient, running: R
     assert (saga["status"], saga["abort"]["reason"], saga["abort"]["by"]) == ("compensated", "typo", "ann")
 
 
+async def test_a_saga_is_paused_skipped_on_and_resumed(
+    api: httpx2.AsyncClient, running: Running, world: World
+) -> None:
+    who = {"reason": "the bank has called", "by": "ada"}
+    saga_id = (await start(api)).json()["saga_id"]
+    path = f"/api/v1/sagas/{saga_id}"
+    assert (await api.post(f"{path}/resume", json=who)).status_code == 409
+    assert (await api.post(f"{path}/pause", json=who)).status_code == 202
+    async with running.serving(world.action("a"), world.action("b")):
+        await running.until(DEFINITION, saga_id, lambda state: state.steps["a"].status == "held")
+        assert (await api.post(f"{path}/steps/a/retry", json=who)).status_code == 409
+        assert (await api.post(f"{path}/steps/nobody/skip", json=who)).status_code == 404
+        skipped = await api.post(f"{path}/steps/b/skip", json=who)
+        assert (skipped.status_code, skipped.headers["Location"]) == (202, path)
+        assert (await api.post(f"{path}/resume", json=who)).status_code == 202
+        saga = await ended(api, saga_id)
+    assert [step["status"] for step in saga["steps"]] == ["completed", "skipped"]
+    told = [item["text"] for item in (await api.get(f"{path}/timeline")).json()["items"]]
+    assert "ada paused the saga: the bank has called" in told
+    assert "ada wants b to be skipped: the bank has called" in told
+
+
+async def test_a_saga_that_ended_leaves_no_timer_behind(
+    api: httpx2.AsyncClient, parts: Parts, running: Running, world: World
+) -> None:
+    definition = DEFINITION.model_copy(update={"name": "limited", "deadline_s": 3600})
+    await running.publish(definition)
+    saga_id = await running.start(definition, value=1)
+    assert await timers.armed(running.bus) == 1
+    async with running.serving(world.action("a"), world.action("b")):
+        await running.ended(definition, saga_id)
+        async with asyncio.timeout(20):
+            while await timers.armed(running.bus):
+                await parts.log.caught_up()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code"),
     [
@@ -147,6 +184,8 @@ async def test_cancelling_turns_a_saga_round(api: httpx2.AsyncClient, running: R
         ("POST", "/api/v1/sagas", {"definition": "simple", "surprise": 1}, 422, "request.invalid"),
         ("POST", "/api/v1/sagas", {"definition": "unknown", "input": {}}, 404, "not_found"),
         ("POST", "/api/v1/sagas/unknown/cancel", {"reason": "x", "by": "y"}, 404, "not_found"),
+        ("POST", "/api/v1/sagas/unknown/pause", {"by": "y"}, 422, "request.invalid"),
+        ("POST", "/api/v1/sagas/unknown/steps/a/skip", {"reason": "x", "by": "y"}, 404, "not_found"),
         ("GET", "/api/v1/sagas?colour=red", None, 422, "request.invalid"),
         ("GET", "/api/v1/sagas?cursor=nonsense", None, 422, "contract.invalid"),
         ("GET", "/api/v1/sagas?limit=0", None, 422, "request.invalid"),

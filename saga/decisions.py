@@ -1,0 +1,104 @@
+"""What a participant has heard, and what the core answers: values, no rules."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.facts import FactKey, Recorded
+from contracts.failure import Failure
+from contracts.references import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """The fact a participant has just heard.
+
+    `owner` tells that it was redelivered, or that the fence has refused what the step wanted to state (no
+    rule depends on it). `refused` is the failure it then wanted to state.
+    """
+
+    sequence: int
+    key: FactKey
+    owner: bool = False
+    refused: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Do the step, with this data. `resumed`: it had been started before."""
+
+    scope: Scope
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """The condition is false, or somebody (`by`) wants the step skipped: state `skipped`."""
+
+    scope: Scope
+    reason: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The step is due and the saga paused: state `held`, unless it was resumed after fact `resumed`."""
+
+    resumed: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """What the resting step waits for has come: state `woken` for that rest, unless it was after `woken`."""
+
+    rest: int
+    woken: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """The step is parked: see that its timer is armed."""
+
+    rest: Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Compensate:
+    """Undo the step. `output` is None when it is not known whether there was an effect."""
+
+    input: dict[str, Any]
+    output: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class StandDown:
+    """The step had started but had no effect: state `stood_down`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Somebody has decided that the step will not be undone: state `compensation_skipped`."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not due yet: the fact that is still missing will trigger it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """Nothing to do, now or later, because of this fact."""
+
+    reason: str
+
+
+type Decision = Run | Skip | Hold | Wake | Sleep | Compensate | StandDown | GiveUp | Wait | Ignore
