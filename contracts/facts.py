@@ -120,7 +120,8 @@ def explain(error: ValidationError) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
+# Values that are made for every hop are not frozen: that would cost three times as much. Nobody changes them.
+@dataclass(slots=True)
 class Recorded:
     """A fact with its place in the stream."""
 
@@ -296,7 +297,7 @@ def data_model(step: str, kind: str) -> type[BaseModel]:
     return known[kind]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewFact:
     """A fact about to be stated. Every part of it was validated when it came in, so it is no model (yet)."""
 

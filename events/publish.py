@@ -52,7 +52,7 @@ class Fenced(SagaError):
     code = "bus.fenced"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fence:
     """Publish only if `subject` has no message yet (or its last one has `sequence`)."""
 
@@ -63,7 +63,7 @@ class Fence:
         return {EXPECTED_SEQUENCE: str(self.sequence), EXPECTED_SUBJECT: self.subject}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
     """A PubAck. `duplicate`: the same message id had been stored before."""
 
@@ -71,7 +71,7 @@ class Stored:
     duplicate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
     """One message of a batch."""
 

@@ -249,4 +249,7 @@ def may_abort(definition: SagaDefinition, facts: Facts) -> bool:
 
 
 def _first(facts: Facts, step: str, kinds: Iterable[str]) -> str:
-    return next((kind for kind in kinds if (step, kind) in facts), "")
+    for kind in kinds:
+        if (step, kind) in facts:
+            return kind
+    return ""

@@ -8,7 +8,7 @@ from contracts.failure import Failure
 from contracts.references import Scope
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Trigger:
     """The fact a participant has just heard.
 
@@ -22,7 +22,7 @@ class Trigger:
     refused: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
     """Do the step, with this data. `resumed`: it had been started before."""
 

@@ -4,7 +4,6 @@ The end of an attempt is a value: `Done`, `Failed`, `Deferred` (an open breaker:
 `Gone` (the step was undone before: nothing to state).
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,13 +14,16 @@ from pydantic import BaseModel, ValidationError
 from contracts.facts import explain
 from contracts.failure import CODE_OUTPUT_INVALID, CODE_TIMEOUT, CODE_UNEXPECTED, Failure
 from events.inbox import AlreadyRefused, AlreadyUndone, EffectKey, Inbox, Output
+from events.limits import Limits
 from saga.action import Action, ActionContext, Refused, Unavailable
 from saga.breaker import BreakerOpen
 
 log = structlog.get_logger(__name__)
 
+LIMITS = Limits()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Done:
     """It worked. `output` is JSON data (None for an undo)."""
 
@@ -57,11 +59,11 @@ async def attempt_to_do(
     action: Action, ctx: ActionContext, command: BaseModel, inbox: Inbox | None, timeout_s: float
 ) -> Attempt:
     """Run the handler once."""
-    key = EffectKey(ctx.saga_id, ctx.step)
 
     async def run() -> Output:
         if inbox is None:
             return _dump(action, await action.handler(ctx, command))
+        key = EffectKey(ctx.saga_id, ctx.step)
         if not action.external:
             return await inbox.once(key, lambda session: _in_session(action, ctx, command, session))
         intent = await inbox.intend(key)
@@ -113,7 +115,7 @@ async def _end(
     run: Callable[[], Awaitable[Output | None]], ctx: ActionContext, timeout_s: float, *, rolled_back: bool
 ) -> Attempt:
     try:
-        async with asyncio.timeout(timeout_s) as limit:
+        async with LIMITS.of(timeout_s) as limit:
             return Done(await run())
     except AlreadyUndone:
         return Gone()

@@ -14,11 +14,13 @@ from contracts.facts import PAUSED_KEY, RESUMED_KEY, FactKind, Facts, Recorded
 def rest_of(facts: Facts, step: str, *, undoing: bool) -> Recorded | None:
     """The last fact that laid the step down, on its way forward or (`undoing`) on its way back."""
     parked = facts.get((step, FactKind.ATTEMPT_FAILED))
+    other = facts.get((step, FactKind.COMPENSATION_FAILED if undoing else FactKind.HELD))
+    if parked is None and other is None:
+        return None
     if parked and not (
         parked.fact.data.get("parked") and parked.fact.data.get("compensation", False) is undoing
     ):
         parked = None
-    other = facts.get((step, FactKind.COMPENSATION_FAILED if undoing else FactKind.HELD))
     return max((rest for rest in (parked, other) if rest), key=lambda rest: rest.sequence, default=None)
 
 

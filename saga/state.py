@@ -13,7 +13,7 @@ from functools import reduce
 from typing import Any
 
 from contracts.definition import SagaDefinition
-from contracts.facts import FactKind, Recorded
+from contracts.facts import Fact, FactKind, Recorded
 from contracts.subjects import SAGA_STEP
 
 
@@ -111,32 +111,30 @@ def advance(definition: SagaDefinition, state: SagaState, recorded: Recorded) ->
         return state
     fact = recorded.fact
     step, kind = fact.key
+    changes: dict[str, Any] = {"sequence": recorded.sequence}
     if step == SAGA_STEP:
-        changed = _advance_saga(state, kind, recorded)
+        changes |= _changes_of_saga(state, kind, fact)
     elif step in state.steps:
-        after = _advance_step(state.steps[step], kind, recorded)
-        changed = replace(state, steps={**state.steps, step: after}, sequence=recorded.sequence)
+        changes["steps"] = {**state.steps, step: _advance_step(state.steps[step], kind, recorded)}
     else:
         return replace(state, sequence=recorded.sequence)
+    changed = replace(state, updated_at=fact.time, **changes)
     if state.ended:
-        return replace(changed, status=state.status, updated_at=fact.time)
+        return changed
     status = status_of(definition, changed)
     if status in ENDED:
-        return replace(
-            changed, status=status, updated_at=fact.time, ended_at=fact.time, ended_sequence=recorded.sequence
-        )
-    return replace(changed, status=status, updated_at=fact.time)
+        return replace(changed, status=status, ended_at=fact.time, ended_sequence=recorded.sequence)
+    return changed if status == changed.status else replace(changed, status=status)
 
 
-def _advance_saga(state: SagaState, kind: str, recorded: Recorded) -> SagaState:
-    fact = recorded.fact
+def _changes_of_saga(state: SagaState, kind: str, fact: Fact) -> dict[str, Any]:
     if kind == FactKind.STARTED and state.started_at is None:
-        return replace(state, started_at=fact.time, sequence=recorded.sequence)
+        return {"started_at": fact.time}
     if kind == FactKind.ABORTED and state.abort is None:
-        return replace(state, abort=fact.data, sequence=recorded.sequence)
+        return {"abort": fact.data}
     if kind in (FactKind.PAUSED, FactKind.RESUMED):
-        return replace(state, paused=kind == FactKind.PAUSED, sequence=recorded.sequence)
-    return replace(state, sequence=recorded.sequence)
+        return {"paused": kind == FactKind.PAUSED}
+    return {}
 
 
 def _advance_step(step: StepState, kind: str, recorded: Recorded) -> StepState:

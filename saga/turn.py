@@ -78,7 +78,7 @@ class Turn:
         return self.heard.fact.sagaid
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """Which attempt this is, counted from 1 over the whole life of the step; how many seconds too early it
     comes; and how many of its policy's attempts it is (the count begins anew when a person asks for more)."""

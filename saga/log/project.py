@@ -6,14 +6,12 @@ aside with the reason, and the log goes on.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 from prometheus_client import Counter, Gauge
-from sqlalchemy import Table, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.definition import SagaDefinition
@@ -22,8 +20,9 @@ from contracts.failure import InvalidContract
 from contracts.subjects import SAGA_STEP, partition_of
 from events.database import Database
 from events.read import StreamMessage
-from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow, table_of
-from saga.state import SagaState, advance, initial
+from saga.log.tables import FactRow, PositionRow, table_of
+from saga.log.write import Batch, Followed, Statements, write
+from saga.state import advance, initial
 
 log = structlog.get_logger(__name__)
 
@@ -42,27 +41,6 @@ class KnowsDefinitions(Protocol):
     async def fetch(self, ref: str) -> SagaDefinition | None: ...
 
 
-@dataclass(slots=True)
-class Followed:
-    """A saga that has not ended: its definition, state, and the start's data."""
-
-    definition: SagaDefinition
-    state: SagaState
-    started: Fact
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one batch changes."""
-
-    facts: list[dict[str, Any]] = field(default_factory=list)
-    rejected: list[dict[str, Any]] = field(default_factory=list)
-    labels: list[dict[str, Any]] = field(default_factory=list)
-    touched: dict[str, Followed] = field(default_factory=dict)
-    steps: dict[tuple[str, str], None] = field(default_factory=dict)
-    stated: list[str] = field(default_factory=list)
-
-
 class Projector:
     """Applies facts to a log database. `apply` is all of it; `run` feeds it from the bus."""
 
@@ -70,6 +48,7 @@ class Projector:
         self._database = database
         self._definitions = definitions
         self._partitions = partitions
+        self._statements = Statements(database.engine.dialect)
         self._following: dict[str, Followed] = {}
         self._writing = asyncio.Lock()
         self._changed = asyncio.Condition()
@@ -100,11 +79,11 @@ class Projector:
                 raise
 
     async def _apply(self, partition: int, messages: list[StreamMessage]) -> list[str]:
-        batch = _Batch()
+        batch = Batch()
         async with self._database.engine.begin() as connection:
             for message in messages:
                 await self._fold(connection, partition, message, batch)
-            await _write(connection, batch, partition, messages[-1].sequence)
+            await write(connection, self._statements, batch, partition, messages[-1].sequence)
         self.positions[partition] = messages[-1].sequence
         APPLIED.labels(partition).inc(len(batch.facts))
         REJECTED.labels(partition).inc(len(batch.rejected))
@@ -118,7 +97,7 @@ class Projector:
         return [saga_id for saga_id in ended if saga_id not in stated]
 
     async def _fold(
-        self, connection: AsyncConnection, partition: int, message: StreamMessage, batch: _Batch
+        self, connection: AsyncConnection, partition: int, message: StreamMessage, batch: Batch
     ) -> None:
         try:
             fact = Fact.decode(message.payload)
@@ -197,74 +176,3 @@ async def stored_facts(connection: AsyncConnection, saga_id: str) -> list[Record
     return [
         Recorded(row.sequence, Fact.decode(row.envelope.encode())) for row in await connection.execute(query)
     ]
-
-
-async def _write(connection: AsyncConnection, batch: _Batch, partition: int, sequence: int) -> None:
-    if batch.facts:
-        await connection.execute(insert(table_of(FactRow)), batch.facts)
-    if batch.rejected:
-        await connection.execute(insert(table_of(RejectedRow)), batch.rejected)
-    if batch.touched:
-        rows = [_saga_row(partition, saga_id, followed) for saga_id, followed in batch.touched.items()]
-        await _upsert(connection, table_of(SagaRow), rows)
-    if batch.steps:
-        await _upsert(
-            connection, table_of(StepRow), [_step_row(batch, saga_id, step) for saga_id, step in batch.steps]
-        )
-    if batch.labels:
-        await _upsert(connection, table_of(LabelRow), batch.labels)
-    if batch.stated:
-        sagas = table_of(SagaRow)
-        await connection.execute(
-            update(sagas).where(sagas.c.saga_id.in_(batch.stated)).values(outcome_stated=True)
-        )
-    await _upsert(connection, table_of(PositionRow), [{"partition": partition, "sequence": sequence}])
-
-
-def _saga_row(partition: int, saga_id: str, followed: Followed) -> dict[str, Any]:
-    state, started = followed.state, followed.started
-    name, _, version = started.definition.partition("@")
-    begun = state.started_at or started.time
-    duration = (state.ended_at - begun).total_seconds() * 1000 if state.ended_at else None
-    return {
-        "saga_id": saga_id,
-        "name": name,
-        "version": version,
-        "status": state.status.value,
-        "partition": partition,
-        "sequence": state.sequence,
-        "correlation_id": started.correlationid,
-        "started_at": begun,
-        "updated_at": state.updated_at or begun,
-        "ended_at": state.ended_at,
-        "duration_ms": duration,
-        "ended_sequence": state.ended_sequence,
-        "input": started.data.get("input") if started.key == STARTED_KEY else None,
-        "abort": state.abort,
-    }
-
-
-def _step_row(batch: _Batch, saga_id: str, step: str) -> dict[str, Any]:
-    state = batch.touched[saga_id].state.steps[step]
-    return {
-        "saga_id": saga_id,
-        "step": step,
-        "status": state.status.value,
-        "attempt": state.attempt,
-        "opened": state.opened,
-        "started_at": state.started_at,
-        "ended_at": state.ended_at,
-        "closed_at": state.closed_at,
-        "duration_ms": state.duration_ms,
-        "failure": state.failure,
-        "sequence": state.sequence,
-    }
-
-
-async def _upsert(connection: AsyncConnection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    given = list(rows)
-    keys = [column.name for column in table.primary_key]
-    changed = {name: statement.excluded[name] for name in given[0] if name not in keys}
-    await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), given)
