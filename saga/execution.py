@@ -15,6 +15,7 @@ from contracts.facts import explain
 from contracts.failure import CODE_OUTPUT_INVALID, CODE_TIMEOUT, CODE_UNEXPECTED, Failure
 from events.inbox import AlreadyRefused, AlreadyUndone, EffectKey, Inbox, Output
 from events.limits import Limits
+from saga import failpoints
 from saga.action import Action, ActionContext, Refused, Unavailable
 from saga.breaker import BreakerOpen
 
@@ -61,6 +62,7 @@ async def attempt_to_do(
     """Run the handler once."""
 
     async def run() -> Output:
+        failpoints.at("do.effect.before", ctx.step)
         if inbox is None:
             return _dump(action, await action.handler(ctx, command))
         key = EffectKey(ctx.saga_id, ctx.step)
@@ -76,6 +78,7 @@ async def attempt_to_do(
                 # That this try had no effect says nothing of an earlier one, whose end is not known.
                 error.failure = error.failure.model_copy(update={"effect": "unknown"})
             raise
+        failpoints.at("do.effect.outside", ctx.step)
         await inbox.conclude(key, output)
         return output
 
@@ -93,10 +96,16 @@ async def attempt_to_undo(
     key = EffectKey(ctx.saga_id, ctx.step)
 
     async def run() -> None:
+        failpoints.at("undo.effect.before", ctx.step)
         if inbox is None:
             await undo(ctx, command, _load(action, output))
         elif action.external:
-            await inbox.undo_outside(key, lambda known: undo(ctx, command, _load(action, known or output)))
+
+            async def outside(known: Output | None) -> None:
+                await undo(ctx, command, _load(action, known or output))
+                failpoints.at("undo.effect.outside", ctx.step)
+
+            await inbox.undo_outside(key, outside)
         else:
 
             async def in_session(session: Any, known: Output | None) -> None:

@@ -43,6 +43,7 @@ from events.definitions import Definitions
 from events.inbox import Inbox
 from events.publish import PublishFailed
 from events.read import ReadFailed
+from saga import failpoints
 from saga.action import Action, Environment
 from saga.breaker import Breakers
 from saga.choreography import causes, decide, heard_by
@@ -168,7 +169,9 @@ class Participant:
         if delays:
             await delivery.nak(max(_MIN_DELAY_S, min(delays)))
         else:
+            failpoints.at_delivery("ack.before", heard.fact, steps)
             await delivery.ack()
+            failpoints.at_delivery("ack.after", heard.fact, steps)
 
     def _decode(self, delivery: Delivery) -> Fact:
         try:
@@ -222,6 +225,7 @@ class Participant:
     async def _answer(
         self, definition: SagaDefinition, step: Step, heard: Recorded, delivery: Delivery
     ) -> Answer:
+        failpoints.at_delivery("read.before", heard.fact, (step,))
         fresh = delivery.deliveries == 1 and delivery.age_s < _FRESH_S
         key = heard.fact.key
         trigger = Trigger(sequence=heard.sequence, key=key, owner=not fresh)
@@ -233,6 +237,7 @@ class Participant:
         alone = forward and len(definition.graph.predecessors[step.name]) <= 1
         if not (fresh and alone and turn.saga_id not in self._watched):
             turn.facts = await self._voice.read(turn, whole=not forward)
+        failpoints.at_delivery("read.after", heard.fact, (step,))
         return await self._act(turn)
 
     async def _act(self, turn: Turn) -> Answer:

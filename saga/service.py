@@ -20,6 +20,7 @@ from events.definitions import Definitions
 from events.inbox import GUARD
 from events.settings import BusSettings
 from events.streams import apply_consumers, declare, topology_lock
+from saga import failpoints
 from saga.action import Action, Environment
 from saga.breaker import BreakerConfig, Breakers
 from saga.execution import counts_against
@@ -91,6 +92,7 @@ async def serve(
     chance: Chance = chance,
 ) -> AsyncIterator[list[Participant]]:
     """The participants of these actions, taking deliveries until the block ends."""
+    failpoints.arm(os.environ if environment is None else environment)
     mine = {action.name for action in actions}
     async with topology_lock(bus):
         specs = [spec for spec in consumers_for(bus, definitions.all()) if spec.action in mine]

@@ -26,6 +26,7 @@ from contracts.retries import next_delay_s
 from events.clock import Chance, Clock, monotonic
 from events.database import Database
 from events.inbox import AlreadyUndone, EffectKey, Inbox
+from saga import failpoints
 from saga.action import Action, ActionContext
 from saga.breaker import Breakers
 from saga.choreography import decide
@@ -71,11 +72,14 @@ class Worker:
             return await self.fail(turn, failure, attempt.number, scope)
         if self._action.compensable and turn.step.compensate and not resumed:
             started = StepStarted(input=arguments, attempt=attempt.number)
+            failpoints.at("do.started.before", turn.step.name)
             if not await self._voice.state(turn, FactKind.STARTED, started):
                 return await self._refused(turn)
+            failpoints.at("do.started.after", turn.step.name)
         begun = monotonic()
         context = self._context(turn, attempt.number)
         end = await attempt_to_do(self._action, context, command, self._tools.inbox, turn.step.timeout_s)
+        failpoints.at("do.effect.after", turn.step.name)
         match end:
             case Done(output):
                 return await self._complete(turn, output or {}, scope, attempt.number, begun)
@@ -101,7 +105,9 @@ class Worker:
             "attempt": attempt,
             "duration_ms": round((monotonic() - begun) * 1000, 3),
         }
+        failpoints.at("do.publish.before", turn.step.name)
         if await self._voice.state(turn, FactKind.COMPLETED, completed):
+            failpoints.at("do.publish.after", turn.step.name)
             return DONE
         return await self._refused(turn, output=output)
 
@@ -136,7 +142,9 @@ class Worker:
         return await self._tools.inbox.refuse(EffectKey(turn.saga_id, turn.step.name), failure)
 
     async def _abort(self, turn: Turn, failed: StepFailed) -> Answer:
+        failpoints.at("do.abort.before", turn.step.name)
         if await self._voice.abort(turn, failed, by=self._action.name):
+            failpoints.at("do.abort.after", turn.step.name)
             return DONE
         turn.facts = await self._voice.read(turn, whole=True)
         if (turn.step.name, FactKind.FAILED) in turn.facts:
@@ -184,12 +192,15 @@ class Worker:
             case Gone():
                 await self.stand_down(turn, "the guard holds its refusal")
             case Done():
+                failpoints.at("undo.effect.after", turn.step.name)
                 compensated = StepCompensated(
                     attempt=attempt.number,
                     output_known=decision.output is not None,
                     duration_ms=round((monotonic() - begun) * 1000, 3),
                 )
+                failpoints.at("undo.publish.before", turn.step.name)
                 await self._voice.close(turn, FactKind.COMPENSATED, compensated)
+                failpoints.at("undo.publish.after", turn.step.name)
             case Failed(failure):
                 return await self._undo_failed(turn, failure, attempt)
             case Deferred(delay_s):
