@@ -1,20 +1,27 @@
-"""A service's own database: SQLite by default, any SQLAlchemy URL. One writer at a time, nothing lost.
+"""A service's own database: SQLite by default, PostgreSQL by URL. What is decided once is decided for all.
 
 SQLite: WAL with `synchronous=FULL`, so that what a fact says is on disk before the fact is stated; every
-transaction begins IMMEDIATE, because a read that turns into a write fails at once instead of waiting.
+transaction begins IMMEDIATE, because a read that turns into a write fails at once instead of waiting. So
+there is one writer at a time.
+
+PostgreSQL: many writers at a time, READ COMMITTED. Whoever reads in order to decide what to write locks the
+row it reads (`with_for_update`), or, where there may be no row yet, comes one at a time (`one_at_a_time`).
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Table, event, inspect
+from sqlalchemy import Table, event, func, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 _BUSY_TIMEOUT_MS = 15_000
+_POOL_TIMEOUT_S = 60
+# A server allows 100 connections unless told otherwise, and each of a domain's services has a pool.
+_POOL = 8
 _READING = "saga_reading"
 
 
@@ -25,9 +32,15 @@ def make_engine(url: str, *, synchronous: str = "FULL", readers: int = 0) -> Asy
     `readers` more connections for `Database.reading`.
     """
     if make_url(url).get_backend_name() != "sqlite":
-        return create_async_engine(url, pool_pre_ping=True)
+        return create_async_engine(
+            url, pool_pre_ping=True, pool_size=_POOL, max_overflow=0, pool_timeout=_POOL_TIMEOUT_S
+        )
     engine = create_async_engine(
-        url, poolclass=AsyncAdaptedQueuePool, pool_size=1 + readers, max_overflow=0, pool_timeout=60
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=1 + readers,
+        max_overflow=0,
+        pool_timeout=_POOL_TIMEOUT_S,
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -49,6 +62,13 @@ def make_engine(url: str, *, synchronous: str = "FULL", readers: int = 0) -> Asy
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+async def one_at_a_time(session: AsyncSession, what: str) -> None:
+    """Until this transaction ends, no other gets past here with the same words. Call it before you read."""
+    connection = await session.connection()
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))
 
 
 class Database:
@@ -80,6 +100,7 @@ class Database:
     ) -> None:
         """Create the tables that do not exist yet; if there were any, `seed` them in the same transaction."""
         async with AsyncSession(self._engine) as session, session.begin():
+            await one_at_a_time(session, "create tables")
             connection = await session.connection()
             present = set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
             missing = [table for table in tables if table.name not in present]

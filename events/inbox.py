@@ -19,7 +19,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from contracts.failure import Failure, SagaError
 from events.clock import Clock
-from events.database import Database
+from events.database import Database, one_at_a_time
 
 GUARD = Table(
     "saga_guard",
@@ -175,8 +175,9 @@ class Inbox:
 
 
 async def _row(session: AsyncSession, key: EffectKey) -> Any:
-    # Locked, so that on a server with concurrent writers the first transaction decides and the others see it.
-    query = select(GUARD).where(GUARD.c.saga_id == key.saga_id, GUARD.c.step == key.step).with_for_update()
+    # With concurrent writers the first transaction decides, and the others wait to see what.
+    await one_at_a_time(session, f"guard {key.saga_id} {key.step}")
+    query = select(GUARD).where(GUARD.c.saga_id == key.saga_id, GUARD.c.step == key.step)
     return (await (await session.connection()).execute(query)).one_or_none()
 
 

@@ -3,17 +3,23 @@
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 import structlog
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from contracts.ids import new_saga_id
 from events.bus import Bus
+from events.database import Database, make_engine
 from events.definitions import Definitions
 from events.embedded import check_server, server
 from events.settings import BusSettings
 from events.streams import declare
+from tests.postgres import NoPostgres, postgres_server
 from tests.world import Running, World
 
 _NATS_PORT = 4222
@@ -112,3 +118,47 @@ def world() -> World:
 @pytest.fixture
 def running(bus: Bus, definitions: Definitions, data: Path) -> Running:
     return Running(bus, definitions, data)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL; without one, its tests are skipped and say why."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(postgres_server())
+        except NoPostgres as error:
+            pytest.skip(str(error))
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[str]:
+    """An empty database: a SQLite file, then one on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('database') / 'test.db'}"
+        return
+    async with own_database(request.getfixturevalue("postgres_url")) as url:
+        yield url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(make_engine(database_url))
+    yield opened
+    await opened.close()
+
+
+@asynccontextmanager
+async def own_database(postgres_url: str) -> AsyncIterator[str]:
+    """A new database on the server, gone at the end."""
+    name = f"t{new_saga_id().replace('-', '')}"
+    server = create_async_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    try:
+        async with server.connect() as connection:
+            await connection.execute(text(f"CREATE DATABASE {name}"))
+            yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+            await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        await server.dispose()

@@ -1,14 +1,12 @@
 """The guard's promises, on a real database: the first of effect, refusal and undo wins."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contracts.failure import Failure
 from events.clock import utc_now
-from events.database import Database, make_engine
+from events.database import Database
 from events.inbox import GUARD, AlreadyRefused, AlreadyUndone, EffectKey, Inbox
 
 KEY = EffectKey("saga", "step")
@@ -17,12 +15,9 @@ UNSURE = Failure(code="t.lost", message="lost", effect="unknown")
 
 
 @pytest.fixture
-async def inbox(data: Path) -> AsyncIterator[Inbox]:
-    data.mkdir()
-    database = Database(make_engine(f"sqlite+aiosqlite:///{data / 'guard.db'}"))
+async def inbox(database: Database) -> Inbox:
     await database.create([GUARD])
-    yield Inbox(database, utc_now)
-    await database.close()
+    return Inbox(database, utc_now)
 
 
 class Counted:
