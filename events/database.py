@@ -64,9 +64,9 @@ def make_engine(url: str, *, synchronous: str = "FULL", readers: int = 0) -> Asy
     return engine
 
 
-async def one_at_a_time(session: AsyncSession, what: str) -> None:
+async def one_at_a_time(within: AsyncSession | AsyncConnection, what: str) -> None:
     """Until this transaction ends, no other gets past here with the same words. Call it before you read."""
-    connection = await session.connection()
+    connection = within if isinstance(within, AsyncConnection) else await within.connection()
     if connection.dialect.name == "postgresql":
         await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))
 
@@ -91,6 +91,10 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A consistent reading that holds up no writer."""
         async with self._engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                await connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
             await connection.execution_options(**{_READING: True})
             async with connection.begin():
                 yield connection

@@ -24,6 +24,7 @@ from saga.log.tables import FactRow, PositionRow, table_of
 from saga.log.write import Batch, Followed, Statements, write
 from saga.state import advance, initial
 
+_MAX_LABEL = 64
 log = structlog.get_logger(__name__)
 
 APPLIED = Counter("saga_log_facts_total", "Facts applied to the log", ["partition"])
@@ -103,10 +104,11 @@ class Projector:
             fact = Fact.decode(message.payload)
             if partition_of(fact.sagaid, self._partitions) != partition:
                 raise InvalidContract(f"saga {fact.sagaid} does not belong to partition {partition}")
+            _require_storable(fact)
             followed = batch.touched.get(fact.sagaid) or await self._followed(connection, fact)
             followed.state = advance(followed.definition, followed.state, Recorded(message.sequence, fact))
         except (InvalidContract, KeyError, TypeError, ValueError) as error:
-            reason = str(error) or type(error).__name__
+            reason = (str(error) or type(error).__name__).replace("\x00", "\N{REPLACEMENT CHARACTER}")
             log.error("log.rejected", partition=partition, sequence=message.sequence, reason=reason)
             batch.rejected.append(
                 {
@@ -163,6 +165,15 @@ class Projector:
         """Wait until a partition has been applied beyond a sequence."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.positions.get(partition, 0) > sequence)
+
+
+def _require_storable(fact: Fact) -> None:
+    """Raises InvalidContract if a column of some database cannot hold what the fact says."""
+    labels = (fact.data.get("labels") or {}) if fact.key == STARTED_KEY else {}
+    if "\x00" in "".join((fact.correlationid, *labels, *map(str, labels.values()))):
+        raise InvalidContract("a label or correlation id has a NUL character")
+    if too_long := [name for name in labels if len(name) > _MAX_LABEL]:
+        raise InvalidContract(f"label {too_long[0][:_MAX_LABEL]}... is longer than {_MAX_LABEL} characters")
 
 
 async def stored_facts(connection: AsyncConnection, saga_id: str) -> list[Recorded]:

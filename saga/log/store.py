@@ -10,7 +10,7 @@ from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
-from events.database import Database, make_engine
+from events.database import Database, make_engine, one_at_a_time
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -28,6 +28,7 @@ async def open_log(url: str) -> AsyncIterator[Database]:
     database = Database(make_engine(url, synchronous="NORMAL", readers=4))
     try:
         async with database.engine.begin() as connection:
+            await one_at_a_time(connection, "migrate the log")
             await connection.run_sync(_upgrade)
         yield database
     finally:

@@ -11,6 +11,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from contracts.failure import InvalidContract, NotFound
+from events.database import one_at_a_time
 from services.payments.ports import Entry, Posting
 from services.payments.tables import LedgerEntry, LedgerPosting
 
@@ -57,6 +58,8 @@ class SqlLedger:
     async def _append(
         self, key: str, memo: str, postings: Sequence[Posting], *, reverses: str | None
     ) -> Entry:
+        # The chain has one end: who appends to it waits for whoever is doing so.
+        await one_at_a_time(self._session, "settlement ledger")
         last = (
             await self._session.exec(select(LedgerEntry).order_by(col(LedgerEntry.number).desc()).limit(1))
         ).one_or_none()

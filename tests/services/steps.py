@@ -91,9 +91,11 @@ class Steps:
 
 
 @asynccontextmanager
-async def open_steps(data: Path, operator_url: str = "http://127.0.0.1:9") -> AsyncIterator[Steps]:
-    """The step services with their data in a folder, and the operators at a URL."""
-    settings = ServiceSettings(data=data)
+async def open_steps(
+    data: Path, operator_url: str = "http://127.0.0.1:9", database_url: str = ""
+) -> AsyncIterator[Steps]:
+    """The step services with their data in a folder or database, and the operators at a URL."""
+    settings = ServiceSettings(data=data, database_url=database_url)
     async with AsyncExitStack() as stack:
         databases = Databases(settings)
         stack.push_async_callback(databases.close)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from sqlmodel import col, func, select
 
 from contracts.payments import ComplianceValidated, ValidateCompliance
+from events.database import one_at_a_time
 from saga.action import ActionContext, Refused, StepDatabase, action
 from saga.service import service_app
 from services.payments.market import market
@@ -41,6 +42,8 @@ async def validate_compliance(ctx: ActionContext, command: ValidateCompliance) -
 
 
 async def _recent_payments(ctx: ActionContext, account: str) -> int:
+    # What is being screened at the same time counts too.
+    await one_at_a_time(ctx.db, f"velocity of {account}")
     since = ctx.now() - timedelta(seconds=VELOCITY_WINDOW_S)
     query = (
         select(func.count())

@@ -1,9 +1,9 @@
 """The projector applies every fact exactly once, whatever happens to it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,8 +77,8 @@ def interleaved(sagas: int) -> list[StreamMessage]:
 
 
 @pytest.fixture
-async def log(data: Path) -> AsyncIterator[Database]:
-    async with open_log(f"sqlite+aiosqlite:///{data / 'log.db'}") as database:
+async def log(database_url: str) -> AsyncIterator[Database]:
+    async with open_log(database_url) as database:
         yield database
 
 
@@ -141,7 +141,7 @@ async def test_rows_and_position_roll_back_together(log: Database) -> None:
     before = await rows(log)
     broken = messages[4:8]
     again = StreamMessage(broken[-1].sequence, "x", broken[-1].payload, BEGIN)
-    with pytest.raises(Exception, match="UNIQUE"):
+    with pytest.raises(Exception, match="UNIQUE|unique"):
         # The same sequence twice breaks the facts' primary key in the middle of the batch.
         await projector.apply(0, [*broken, again])
     assert await rows(log) == before
@@ -167,6 +167,34 @@ async def test_what_cannot_be_applied_is_put_aside_and_the_log_goes_on(log: Data
         (50, True),
     ]
     assert (await queries.get("s9")).saga["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    "started",
+    [
+        {"labels": {"team": "r\x00d"}},
+        {"labels": {"t" * 65: "red"}},
+    ],
+)
+async def test_what_no_row_can_hold_is_put_aside_on_every_database(
+    log: Database, started: dict[str, Any]
+) -> None:
+    messages = [
+        message(1, "bad", "_saga", "started", {"input": {}, **started}),
+        message(2, "good", "_saga", "started", {"input": {"text": "\x00"}, "labels": {"team": "blue"}}),
+    ]
+    await applied(log, [messages])
+    queries = Queries(log)
+    assert [row["sequence"] for row in await queries.rejected()] == [1]
+    assert (await queries.get("good")).saga["input"] == {"text": "\x00"}
+
+
+async def test_two_logs_that_start_at_once_bring_the_schema_up_to_date_once(database_url: str) -> None:
+    async def start() -> None:
+        async with open_log(database_url) as log:
+            assert await Queries(log).count(Filter()) == 0
+
+    await asyncio.gather(*(start() for _ in range(4)))
 
 
 async def test_lists_are_filtered_and_paged_without_gaps(log: Database) -> None:

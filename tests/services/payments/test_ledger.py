@@ -1,18 +1,17 @@
 """The settlement ledger: double entry, never changed, chained."""
 
-from collections.abc import AsyncIterator
+import asyncio
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import select
+from sqlmodel import col, select
 
 from contracts.failure import InvalidContract, NotFound
 from events.clock import utc_now
-from events.database import Database, make_engine
+from events.database import Database
 from services.payments.ledger import GENESIS, SqlLedger, entry_hash
 from services.payments.ports import Posting
 from services.payments.steps.settle_payment import postings
@@ -23,16 +22,14 @@ POSTINGS = postings(to_settle())
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = Database(make_engine(f"sqlite+aiosqlite:///{tmp_path / 'ledger.db'}"))
-    await opened.create([LedgerEntry.__table__, LedgerPosting.__table__])  # type: ignore[attr-defined]
-    yield opened
-    await opened.close()
+async def database(database: Database) -> Database:
+    await database.create([LedgerEntry.__table__, LedgerPosting.__table__])  # type: ignore[attr-defined]
+    return database
 
 
 async def entries(database: Database) -> list[LedgerEntry]:
     async with database.transaction() as session:
-        return list((await session.exec(select(LedgerEntry))).all())
+        return list((await session.exec(select(LedgerEntry).order_by(col(LedgerEntry.number)))).all())
 
 
 async def test_entries_are_numbered_and_chained(database: Database) -> None:
@@ -79,6 +76,16 @@ async def test_an_entry_must_balance_in_every_currency(database: Database) -> No
         with pytest.raises(InvalidContract, match="does not balance"):
             await SqlLedger(session, utc_now()).book("a", "payment", crooked)
     assert await entries(database) == []
+
+
+async def test_entries_booked_at_once_form_one_chain(database: Database) -> None:
+    async def book(key: str) -> None:
+        async with database.transaction() as session:
+            await SqlLedger(session, utc_now()).book(key, "payment", POSTINGS)
+
+    await asyncio.gather(*(book(str(number)) for number in range(12)))
+    booked = await entries(database)
+    assert {entry.previous_hash for entry in booked} == {GENESIS} | {entry.hash for entry in booked[:-1]}
 
 
 async def test_the_chain_cannot_fork(database: Database) -> None:
