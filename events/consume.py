@@ -38,6 +38,7 @@ class Delivery:
         "age_s",
         "deliveries",
         "ended",
+        "headers",
         "payload",
         "received_at",
         "reply",
@@ -52,6 +53,7 @@ class Delivery:
         self._bus = bus
         self.subject: str = message.subject
         self.payload: bytes = message.data
+        self.headers: dict[str, str] = message.headers or {}
         self.reply: str = message.reply
         self.stream = tokens[2 + shift]
         self.deliveries = int(tokens[4 + shift])

@@ -1,76 +1,208 @@
-"""Dead letters: messages nobody could answer, kept with the reason and with how to send them again."""
+"""Dead letters: messages nobody could answer, kept with the reason and with how to have them heard again.
 
-import json
+A stream of their own. The letters of one message and one consumer are on one subject, and fenced on each
+other: as long as the last of them is open, burying the message again is nothing, whoever tries, however
+often. What somebody decides about a letter is a message, too (`Ruling`), at most one per letter. A ruling
+that redrives carries the letter; the consumer that had buried it hears it, and no other.
+
+Crash: a redrive that is stored is heard, once somebody hears; before it is stored nothing has happened.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
+from nats.js import api
+from nats.js.errors import NotFoundError
+from prometheus_client import Counter
+
+from contracts.failure import InvalidContract, NotFound
+from contracts.ids import new_saga_id
 from events.bus import Bus
+from events.clock import utc_now
+from events.deadletters_codec import (
+    LETTER_HEADER,
+    RULING_HEADER,
+    DeadLetter,
+    Death,
+    Origin,
+    Ruling,
+    State,
+    ruling_in,
+)
 from events.names import MSG_ID
+from events.publish import Fence, Fenced
+from events.read import last_of
 
 CODE_UNDECODABLE = "fact.undecodable"
 CODE_UNKNOWN_DEFINITION = "fact.unknown_definition"
 CODE_WRONG_SUBJECT = "fact.wrong_subject"
+CODE_UNANSWERABLE = "fact.unanswerable"
 CODE_EXHAUSTED = "fact.exhausted"
+CODE_GONE = "fact.gone"
 
-_MAX_REASON = 2048
-_PREFIX = "Saga-Dead-"
+BURIED = Counter("saga_dead_letters_buried_total", "Messages that became dead letters here", ["code"])
+
+_FETCH = 256
+_FETCH_S = 5.0
+
+
+async def bury(bus: Bus, origin: Origin, payload: bytes, *, code: str, reason: str) -> int:
+    """Store a dead letter and wait until it is stored; its sequence.
+
+    A message of a consumer that lies here already, open or dropped, is not buried again. Raises PublishFailed.
+    """
+    subject = bus.names.letter(origin.consumer, origin.stream, origin.sequence)
+    while True:
+        last = await _last(bus, subject)
+        if last is not None and last.state is not State.REDRIVEN:
+            return last.sequence
+        earlier = last.sequence if last else 0
+        death = Death.because(origin, code, reason, saga_id=_saga_of(bus, origin.subject), earlier=earlier)
+        headers = {MSG_ID: f"{subject}.{earlier}", LETTER_HEADER: death.to_header()}
+        try:
+            stored = await bus.publisher.send(subject, payload, headers | Fence(subject, earlier).headers())
+        except Fenced:
+            # Somebody else has buried it in this moment.
+            continue
+        BURIED.labels(code).inc()
+        return stored.sequence
+
+
+async def rule(
+    bus: Bus, letter: DeadLetter, verb: State, *, by: str, reason: str, at: datetime | None = None
+) -> tuple[Ruling, bool]:
+    """Decide about a letter: the ruling that stands, and whether it is this one. The first one stands."""
+    assert verb is not State.OPEN, "a letter is open until somebody decides"
+    ruling = Ruling(
+        id=new_saga_id(), letter=letter.sequence, verb=verb, by=by, reason=reason, at=at or utc_now()
+    )
+    subject = bus.names.ruling(letter.consumer, letter.sequence)
+    headers = {RULING_HEADER: ruling.to_header(), LETTER_HEADER: letter.death.to_header()}
+    payload = (letter.payload or b"") if verb is State.REDRIVEN else b""
+    try:
+        await bus.publisher.send(subject, payload, headers | Fence(subject).headers())
+    except Fenced:
+        message = await bus.jetstream.get_msg(bus.names.dead_letters, subject=subject)
+        standing = ruling_in(message.headers)
+        assert standing is not None, f"{subject} holds rulings only"
+        return standing, standing.id == ruling.id
+    return ruling, True
+
+
+async def read_dead_letter(bus: Bus, sequence: int) -> DeadLetter:
+    """One letter with its message and the ruling on it. Raises NotFound."""
+    missing = f"no dead letter {sequence}"
+    try:
+        message = await bus.jetstream.get_msg(bus.names.dead_letters, seq=sequence) if sequence > 0 else None
+    except NotFoundError as error:
+        raise NotFound(missing) from error
+    if message is None or not (message.subject or "").startswith(f"{bus.names.letters}."):
+        raise NotFound(missing)
+    return await _whole(bus, message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
-    """A message that ended here. `payload` is the message as it came, byte for byte."""
+class Wanted:
+    """Which letters: empty means any. `since` is when they were buried."""
 
-    sequence: int
-    consumer: str
-    stream: str
-    stream_sequence: int
-    subject: str
-    code: str
-    reason: str
-    deliveries: int
-    stored_at: datetime
-    payload: bytes
+    codes: tuple[str, ...] = ()
+    consumer: str = ""
+    saga_id: str = ""
+    since: datetime | None = None
+    state: State | None = None
+
+    def holds(self, letter: DeadLetter) -> bool:
+        """Whether a letter is one of them, its state aside."""
+        return (
+            (not self.codes or letter.code in self.codes)
+            and self.consumer in ("", letter.consumer)
+            and self.saga_id in ("", letter.death.saga_id)
+            and (self.since is None or letter.buried_at >= self.since)
+        )
 
 
-async def bury(
-    bus: Bus, *, consumer: str, stream: str, sequence: int, subject: str, payload: bytes, deliveries: int, code: str,
-    reason: str,
-) -> None:  # fmt: skip
-    """Store a dead letter and wait until it is stored; the same message of a consumer is buried once."""
-    headers = {
-        MSG_ID: f"{stream}.{sequence}.{consumer}",
-        f"{_PREFIX}Subject": subject,
-        f"{_PREFIX}Stream": stream,
-        f"{_PREFIX}Sequence": str(sequence),
-        f"{_PREFIX}Consumer": consumer,
-        f"{_PREFIX}Code": code,
-        f"{_PREFIX}Deliveries": str(deliveries),
-        # A header cannot hold line breaks or anything but ASCII safely; JSON text holds all of it.
-        f"{_PREFIX}Reason": json.dumps(reason[:_MAX_REASON]),
-    }
-    await bus.publisher.send(f"{bus.names.dead_letter_root}.{consumer}", payload, headers)
+async def list_dead_letters(bus: Bus, wanted: Wanted, *, after: int = 0, limit: int) -> list[DeadLetter]:
+    """At most `limit` letters after a sequence, oldest first, with their rulings but without their messages."""
+    found: list[DeadLetter] = []
+    chunk: list[DeadLetter] = []
+    async for letter in _scan(bus, wanted, after):
+        if wanted.holds(letter):
+            chunk.append(letter)
+        if len(chunk) == _FETCH:
+            found += await _in_state(bus, chunk, wanted.state)
+            chunk = []
+            if len(found) >= limit:
+                return found[:limit]
+    return [*found, *await _in_state(bus, chunk, wanted.state)][:limit]
 
 
 async def read_dead_letters(bus: Bus, *, limit: int = 100) -> list[DeadLetter]:
-    """The newest dead letters, oldest first, at most `limit`."""
-    info = await bus.jetstream.stream_info(bus.names.dead_letters)
-    first = max(1, info.state.first_seq, info.state.last_seq - limit + 1)
-    found = []
-    for sequence in range(first, info.state.last_seq + 1):
-        message = await bus.jetstream.get_msg(bus.names.dead_letters, seq=sequence)
-        headers = message.headers or {}
-        found.append(
-            DeadLetter(
-                sequence=sequence,
-                consumer=headers[f"{_PREFIX}Consumer"],
-                stream=headers[f"{_PREFIX}Stream"],
-                stream_sequence=int(headers[f"{_PREFIX}Sequence"]),
-                subject=headers[f"{_PREFIX}Subject"],
-                code=headers[f"{_PREFIX}Code"],
-                reason=json.loads(headers[f"{_PREFIX}Reason"]),
-                deliveries=int(headers[f"{_PREFIX}Deliveries"]),
-                stored_at=message.time or datetime.fromtimestamp(0, UTC),
-                payload=message.data or b"",
-            )
-        )
-    return found
+    """The oldest letters with their messages, at most `limit`."""
+    listed = await list_dead_letters(bus, Wanted(), limit=limit)
+    return [await read_dead_letter(bus, letter.sequence) for letter in listed]
+
+
+async def _scan(bus: Bus, wanted: Wanted, after: int) -> AsyncIterator[DeadLetter]:
+    subject = f"{bus.names.letters}.{wanted.consumer or '*'}.>"
+    by_time = wanted.since is not None and after == 0
+    config = api.ConsumerConfig(
+        deliver_policy=api.DeliverPolicy.BY_START_TIME if by_time else api.DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_time=wanted.since if by_time else None,
+        opt_start_seq=None if by_time else after + 1,
+        ack_policy=api.AckPolicy.NONE,
+        headers_only=True,
+        mem_storage=True,
+        inactive_threshold=30,
+        num_replicas=1,
+    )
+    subscription = await bus.jetstream.pull_subscribe(subject, stream=bus.names.dead_letters, config=config)
+    try:
+        pending = (await subscription.consumer_info()).num_pending or 0
+        while pending:
+            for message in await subscription.fetch(min(pending, _FETCH), timeout=_FETCH_S):
+                told = message.metadata
+                pending = told.num_pending
+                yield DeadLetter.read(told.sequence.stream, message.headers or {}, told.timestamp, None)
+    finally:
+        await subscription.unsubscribe()
+
+
+async def _in_state(bus: Bus, letters: Iterable[DeadLetter], state: State | None) -> list[DeadLetter]:
+    by_subject = {bus.names.ruling(letter.consumer, letter.sequence): letter for letter in letters}
+    if not by_subject:
+        return []
+    rulings = await last_of(bus, bus.names.dead_letters, list(by_subject))
+    ruled: Mapping[str, Ruling | None] = {message.subject: ruling_in(message.headers) for message in rulings}
+    found = [letter.ruled(ruled.get(subject)) for subject, letter in by_subject.items()]
+    return [letter for letter in found if state in (None, letter.state)]
+
+
+async def _last(bus: Bus, subject: str) -> DeadLetter | None:
+    try:
+        message = await bus.jetstream.get_msg(bus.names.dead_letters, subject=subject)
+    except NotFoundError:
+        return None
+    return await _whole(bus, message)
+
+
+async def _whole(bus: Bus, message: api.RawStreamMsg) -> DeadLetter:
+    assert message.seq is not None
+    assert message.time is not None
+    letter = DeadLetter.read(message.seq, message.headers or {}, message.time, message.data or b"")
+    subject = bus.names.ruling(letter.consumer, letter.sequence)
+    try:
+        ruling = ruling_in((await bus.jetstream.get_msg(bus.names.dead_letters, subject=subject)).headers)
+    except NotFoundError:
+        ruling = None
+    return letter.ruled(ruling)
+
+
+def _saga_of(bus: Bus, subject: str) -> str:
+    timers = f"{bus.names.timer_root}."
+    if subject.startswith(timers):
+        return subject[len(timers) :].split(".")[1]
+    try:
+        return bus.subjects.parse(subject).saga_id
+    except InvalidContract:
+        return ""

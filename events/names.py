@@ -11,6 +11,9 @@ BATCH_COMMIT = "Nats-Batch-Commit"
 
 TIMEKEEPER = "timekeeper"
 """The durable consumer of due timers."""
+UNDERTAKER = "undertaker"
+"""The durable consumer of what the server says it has given up."""
+_GIVEN_UP = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
 
 WRONG_LAST_SEQUENCE = 10071
 BUSY_SUBJECT = 10164
@@ -38,6 +41,29 @@ class Names:
     @property
     def dead_letter_root(self) -> str:
         return f"{self.namespace}.dead" if self.namespace else "dead"
+
+    @property
+    def letters(self) -> str:
+        """The root of the dead letters proper: `<letters>.<consumer>.<stream>.<sequence>`."""
+        return f"{self.dead_letter_root}.letter"
+
+    def letter(self, consumer: str, stream: str, sequence: int) -> str:
+        """The subject of all letters of one message and one consumer."""
+        return f"{self.letters}.{consumer}.{stream}.{sequence}"
+
+    def ruling(self, consumer: str, letter: int | str) -> str:
+        """The subject of what was decided about a letter; `*` for all letters of a consumer."""
+        return f"{self.dead_letter_root}.ruling.{consumer}.{letter}"
+
+    @property
+    def advisories(self) -> str:
+        """The stream of what the server says of consumers that have given a message up."""
+        return f"{self._prefix}-ADVISORIES"
+
+    @staticmethod
+    def given_up(stream: str) -> str:
+        """The subjects on which the server says that a consumer of a stream has given a message up."""
+        return f"{_GIVEN_UP}.{stream}.*"
 
     @property
     def timers(self) -> str:

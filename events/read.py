@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,6 +47,7 @@ class StreamMessage:
     subject: str
     payload: bytes
     stored_at: datetime
+    headers: Mapping[str, str] | None = None
 
 
 async def read_last(bus: Bus, saga_id: str, subjects: Sequence[str]) -> list[StreamMessage]:
@@ -54,7 +55,11 @@ async def read_last(bus: Bus, saga_id: str, subjects: Sequence[str]) -> list[Str
 
     Raises ReadFailed if the server does not answer.
     """
-    stream = bus.names.facts(partition_of(saga_id, bus.settings.partitions))
+    return await last_of(bus, bus.names.facts(partition_of(saga_id, bus.settings.partitions)), subjects)
+
+
+async def last_of(bus: Bus, stream: str, subjects: Sequence[str]) -> list[StreamMessage]:
+    """As `read_last`, of any stream that allows it; the server refuses more than 1024 subjects."""
     messages = await _direct_get(bus, stream, {"multi_last": list(subjects)})
     return sorted(messages, key=lambda message: message.sequence)
 
@@ -267,8 +272,7 @@ async def _direct_get_once(bus: Bus, stream: str, payload: bytes) -> list[Stream
             if status is not None:
                 raise ReadFailed(f"{stream}: {status} {headers.get('Description', '')}".strip())
             stored_at = datetime.fromisoformat(headers["Nats-Time-Stamp"])
-            found.append(
-                StreamMessage(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data, stored_at)
-            )
+            sequence, subject = int(headers["Nats-Sequence"]), headers["Nats-Subject"]
+            found.append(StreamMessage(sequence, subject, message.data, stored_at, headers))
     finally:
         await subscription.unsubscribe()

@@ -16,7 +16,7 @@ from nats.js.kv import KeyValue
 from contracts.facts import MAX_FACT_BYTES
 from contracts.failure import Conflict
 from events.bus import Bus
-from events.names import TIMEKEEPER
+from events.names import TIMEKEEPER, UNDERTAKER
 
 _DUPLICATE_WINDOW_S = 600
 _LOCK_TTL_S = 30
@@ -37,9 +37,12 @@ async def declare(bus: Bus) -> list[Change]:
     """Create or update all streams and buckets; the answer is empty if everything was as declared."""
     wanted = [_facts(bus, partition) for partition in range(bus.settings.partitions)]
     wanted += [_dead_letters(bus), _timers(bus)]
+    given_up = [bus.names.given_up(config.name or "") for config in wanted]
+    wanted += [_advisories(bus, given_up)]
     changes = [change for config in wanted if (change := await _apply_stream(bus, config))]
     due = frozenset({f"{bus.names.timer_root}.due.>"})
     changes += await _apply_consumer(bus, bus.names.timers, TIMEKEEPER, due)
+    changes += await _apply_consumer(bus, bus.names.advisories, UNDERTAKER, frozenset(given_up))
     buckets = [config for config in (_definitions(bus), _locks(bus)) if await _create_bucket(bus, config)]
     return changes + [Change("created", f"bucket {config.bucket}") for config in buckets]
 
@@ -68,6 +71,16 @@ def _dead_letters(bus: Bus) -> api.StreamConfig:
         num_replicas=bus.settings.replicas,
         duplicate_window=_DUPLICATE_WINDOW_S,
         allow_direct=True,
+    )
+
+
+def _advisories(bus: Bus, subjects: list[str]) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=bus.names.advisories,
+        subjects=subjects,
+        retention=api.RetentionPolicy.WORK_QUEUE,
+        num_replicas=bus.settings.replicas,
+        duplicate_window=_DUPLICATE_WINDOW_S,
     )
 
 
@@ -136,6 +149,15 @@ async def apply_consumers(bus: Bus, specs: Iterable[ConsumerSpec]) -> list[Chang
     for spec in specs:
         stream, name = bus.names.facts(spec.partition), bus.names.consumer(spec.action)
         changes += await _apply_consumer(bus, stream, name, spec.filters)
+    return changes
+
+
+async def apply_redrives(bus: Bus, consumers: Iterable[str]) -> list[Change]:
+    """Create the consumers by which these consumers take back what they have buried."""
+    changes = []
+    for name in consumers:
+        rulings = frozenset({bus.names.ruling(name, "*")})
+        changes += await _apply_consumer(bus, bus.names.dead_letters, name, rulings)
     return changes
 
 

@@ -34,11 +34,13 @@ from events.consume import Delivery, PullConsumer
 from events.database import Database
 from events.deadletters import (
     CODE_EXHAUSTED,
+    CODE_UNANSWERABLE,
     CODE_UNDECODABLE,
     CODE_UNKNOWN_DEFINITION,
     CODE_WRONG_SUBJECT,
     bury,
 )
+from events.deadletters_codec import Origin, redelivered
 from events.definitions import Definitions
 from events.inbox import Inbox
 from events.publish import PublishFailed
@@ -122,8 +124,11 @@ class Participant:
         for partition in range(self._bus.settings.partitions):
             stream = self._bus.names.facts(partition)
             consumer = PullConsumer(self._bus, stream, self._name, self.hear, self._now_ns)
-            await consumer.start()
             self._consumers.append(consumer)
+        buried = self._bus.names.dead_letters
+        self._consumers.append(PullConsumer(self._bus, buried, self._name, self._hear_again, self._now_ns))
+        for consumer in self._consumers:
+            await consumer.start()
         return self
 
     async def stop(self, grace_s: float = 10.0) -> None:
@@ -160,6 +165,10 @@ class Participant:
         except (PublishFailed, ReadFailed):
             # The bus is away: the delivery comes again for as long as it takes.
             raise
+        except InvalidContract as error:
+            # No later delivery can make it valid.
+            await self._bury(delivery, CODE_UNANSWERABLE, str(error))
+            return
         except Exception as error:
             if delivery.deliveries < _MAX_RUNTIME_FAILURES:
                 raise
@@ -172,6 +181,14 @@ class Participant:
             failpoints.at_delivery("ack.before", heard.fact, steps)
             await delivery.ack()
             failpoints.at_delivery("ack.after", heard.fact, steps)
+
+    async def _hear_again(self, delivery: Delivery) -> None:
+        """A ruling on what this action could not answer: if it was redriven, it is heard once more."""
+        again = redelivered(delivery)
+        if again is None:
+            await delivery.ack()
+        else:
+            await self.hear(again)
 
     def _decode(self, delivery: Delivery) -> Fact:
         try:
@@ -194,17 +211,8 @@ class Participant:
         return known
 
     async def _bury(self, delivery: Delivery, code: str, reason: str) -> None:
-        await bury(
-            self._bus,
-            consumer=self._name,
-            stream=delivery.stream,
-            sequence=delivery.sequence,
-            subject=delivery.subject,
-            payload=delivery.payload,
-            deliveries=delivery.deliveries,
-            code=code,
-            reason=reason,
-        )
+        origin = Origin.of(self._name, delivery)
+        await bury(self._bus, origin, delivery.payload, code=code, reason=reason)
         log.error(
             "delivery.buried", action=self.action.name, subject=delivery.subject, code=code, reason=reason
         )

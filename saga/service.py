@@ -12,14 +12,16 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from events.advisories import Undertaker
 from events.application import FastStreamApp, make_app
 from events.bus import Bus
 from events.clock import Chance, Clock, chance, utc_now
 from events.database import Database, make_engine
 from events.definitions import Definitions
 from events.inbox import GUARD
+from events.names import TIMEKEEPER
 from events.settings import BusSettings
-from events.streams import apply_consumers, declare, topology_lock
+from events.streams import apply_consumers, apply_redrives, declare, topology_lock
 from saga import failpoints
 from saga.action import Action, Environment
 from saga.breaker import BreakerConfig, Breakers
@@ -97,6 +99,7 @@ async def serve(
     async with topology_lock(bus):
         specs = [spec for spec in consumers_for(bus, definitions.all()) if spec.action in mine]
         await apply_consumers(bus, specs)
+        await apply_redrives(bus, [TIMEKEEPER, *map(bus.names.consumer, sorted(mine))])
     breakers = Breakers(
         BreakerConfig(
             failure_threshold=settings.breaker_failure_threshold,
@@ -110,6 +113,7 @@ async def serve(
         stack.push_async_callback(databases.close)
         watched = await stack.enter_async_context(WatchedSagas(bus))
         await stack.enter_async_context(Timekeeper(bus, definitions, clock))
+        await stack.enter_async_context(Undertaker(bus, clock))
         for action in actions:
             participant = Participant(
                 action,

@@ -17,7 +17,8 @@ from events import timers
 from events.bus import Bus
 from events.clock import Clock, utc_now
 from events.consume import Delivery, PullConsumer
-from events.deadletters import CODE_UNDECODABLE, bury
+from events.deadletters import CODE_UNDECODABLE, CODE_UNKNOWN_DEFINITION, bury
+from events.deadletters_codec import Origin, redelivered
 from events.definitions import Definitions
 from events.names import TIMEKEEPER
 from events.read import read_saga
@@ -37,26 +38,38 @@ class Timekeeper:
         self._definitions = definitions
         self._client = SagaClient(bus, definitions, clock)
         self._voice = Voice(bus, "/timekeeper", clock)
-        self._consumer = PullConsumer(
-            bus, bus.names.timers, TIMEKEEPER, self._hear, lambda: int(clock().timestamp() * 1e9)
-        )
+        self._consumers = [
+            PullConsumer(bus, stream, TIMEKEEPER, hear, lambda: int(clock().timestamp() * 1e9))
+            for stream, hear in (
+                (bus.names.timers, self._hear),
+                (bus.names.dead_letters, self._hear_again),
+            )
+        ]
 
     async def __aenter__(self) -> Self:
-        await self._consumer.start()
+        for consumer in self._consumers:
+            await consumer.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.shield(self._consumer.stop(grace_s=1.0))
+        await asyncio.shield(asyncio.gather(*(consumer.stop(grace_s=1.0) for consumer in self._consumers)))
+
+    async def _hear_again(self, delivery: Delivery) -> None:
+        again = redelivered(delivery)
+        if again is None:
+            await delivery.ack()
+        else:
+            await self._hear(again)
 
     async def _hear(self, delivery: Delivery) -> None:
         try:
             timer = Timer.decode(delivery.payload)
         except InvalidContract as error:
-            await self._bury(delivery, str(error))
+            await self._bury(delivery, CODE_UNDECODABLE, str(error))
             return
         definition = await self._definitions.fetch(timer.definition)
         if definition is None:
-            await self._bury(delivery, f"no definition {timer.definition}")
+            await self._bury(delivery, CODE_UNKNOWN_DEFINITION, f"no definition {timer.definition}")
             return
         if timer.is_deadline:
             await self._client.expire(timer.saga_id, timer.due)
@@ -81,13 +94,10 @@ class Timekeeper:
             turn, Wake(rest.sequence, before.sequence if before else 0, "its time has come")
         )
 
-    async def _bury(self, delivery: Delivery, reason: str) -> None:
+    async def _bury(self, delivery: Delivery, code: str, reason: str) -> None:
         log.error("timer.buried", subject=delivery.subject, reason=reason)
-        await bury(
-            self._bus, consumer=TIMEKEEPER, stream=delivery.stream, sequence=delivery.sequence,
-            subject=delivery.subject, payload=delivery.payload, deliveries=delivery.deliveries,
-            code=CODE_UNDECODABLE, reason=reason,
-        )  # fmt: skip
+        origin = Origin.of(TIMEKEEPER, delivery)
+        await bury(self._bus, origin, delivery.payload, code=code, reason=reason)
         await timers.done_with(self._bus, delivery)
 
 

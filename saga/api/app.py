@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.types import Message
 
 from contracts.facts import MAX_FACT_BYTES
+from events.advisories import Undertaker
 from events.bus import Bus
 from events.definitions import Definitions
 from saga.api import definitions, health, interventions, problems, sagas
@@ -85,5 +86,6 @@ async def open_parts(bus: Bus, definitions: Definitions, log_url: str) -> AsyncI
     """The saga log, running, and everything the API needs besides."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_log(log_url))
+        await stack.enter_async_context(Undertaker(bus))
         log = await stack.enter_async_context(LogService(bus, database, definitions))
         yield Parts(bus, definitions, SagaClient(bus, definitions), log, Queries(database))

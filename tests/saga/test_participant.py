@@ -15,9 +15,9 @@ from events.deadletters import (
     CODE_UNDECODABLE,
     CODE_UNKNOWN_DEFINITION,
     CODE_WRONG_SUBJECT,
-    DeadLetter,
     read_dead_letters,
 )
+from events.deadletters_codec import DeadLetter
 from events.streams import declare
 from saga.action import ActionContext, Refused, StepDatabase, Unavailable
 from saga.client import StartOptions
