@@ -141,7 +141,7 @@ async def test_rows_and_position_roll_back_together(log: Database) -> None:
     before = await rows(log)
     broken = messages[4:8]
     again = StreamMessage(broken[-1].sequence, "x", broken[-1].payload, BEGIN)
-    with pytest.raises(Exception, match="UNIQUE|unique"):
+    with pytest.raises(Exception, match=r"UNIQUE|unique"):
         # The same sequence twice breaks the facts' primary key in the middle of the batch.
         await projector.apply(0, [*broken, again])
     assert await rows(log) == before
