@@ -14,7 +14,7 @@ help:
 	@echo "make bench     measure against a hand-written chain"
 	@echo "make format    format the code"
 	@echo "make schemas   export the contracts"
-	@echo "make lock      renew requirements.lock (needs uv)"
+	@echo "make lock      renew the locks (needs uv)"
 	@echo "make clean     remove the environment, the data and the caches"
 
 $(STAMP): requirements.lock pyproject.toml
@@ -42,10 +42,13 @@ format: $(STAMP)
 schemas: $(STAMP)
 	@$(BIN)/saga schemas export
 
+COMPILE := uv pip compile pyproject.toml --extra postgres --python-version 3.12 --universal \
+	--generate-hashes --no-emit-index-url --no-annotate --no-header -q
+
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv" >&2; exit 1; }
-	uv pip compile pyproject.toml --extra embedded --extra postgres --group dev --python-version 3.12 \
-		--universal --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+	$(COMPILE) --extra embedded --group dev -o requirements.lock
+	$(COMPILE) -c requirements.lock -o requirements-runtime.lock
 
 clean:
 	rm -rf $(VENV) .saga .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import structlog
 from faststream.nats import NatsBroker
+from faststream.nats.security import NatsCredentials
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError
@@ -99,7 +100,7 @@ def make_broker(settings: BusSettings, **options: Any) -> NatsBroker:
         (log.debug if away else log.warning)("bus.error", error=str(error) or type(error).__name__)
 
     if settings.credentials:
-        options["user_credentials"] = settings.credentials
+        options["security"] = NatsCredentials(settings.credentials)
     return NatsBroker(
         settings.url,
         logger=None,

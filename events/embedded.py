@@ -29,16 +29,19 @@ _STOP_TIMEOUT_S = 10.0
 _LOCK_TIMEOUT_S = 6.0
 _POLL_S = 0.02
 _ANY_PORT = -1
-# The owner never writes to the pipe, so `read` ends when the owner does. A server that is stopped or hangs
+# The owner says `end` when it stops the server; if `read` ends without that, the owner has died, and a store that
+# was temporary ($2) goes with the server. A server that is stopped or hangs
 # gets 5 s, less than the owner and the next one at the lock wait. Standard output is the locked file: the
 # watcher must not hold it, the server must. The watcher goes with the server, lest the number it would kill
 # belong to another process by then.
 _SUPERVISOR = """
+orphaned() { [ -z "$1" ] || touch "$1/orphaned"; }
 exec 3<&0 </dev/null
 "$0" -c "$1" 3<&- &
 server=$!
 (
-    read -r _ <&3
+    read -r said <&3
+    [ "$said" = end ] || orphaned "$2"
     kill -TERM $server
     for second in 1 2 3 4 5; do sleep 1; kill -0 $server || exit; done
     kill -KILL $server
@@ -46,6 +49,7 @@ server=$!
 watcher=$!
 wait $server
 kill $watcher 2>/dev/null
+[ -z "$2" ] || [ ! -e "$2/orphaned" ] || rm -rf "$2"
 """
 
 
@@ -114,6 +118,7 @@ class EmbeddedServer:
             config.write_text(self._config())
             self._process = await asyncio.create_subprocess_exec(
                 "/bin/sh", "-c", _SUPERVISOR, str(self._binary), str(config),
+                str(self.store) if self._temporary else "",
                 stdin=asyncio.subprocess.PIPE, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
         return await self._ready(self._process)
@@ -187,6 +192,9 @@ class EmbeddedServer:
         if process is None:
             return
         if process.stdin is not None:
+            with suppress(ConnectionError):
+                process.stdin.write(b"end\n")
+                await process.stdin.drain()
             process.stdin.close()
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):

@@ -3,7 +3,10 @@
 By import at run time, because nothing in this package may depend on a domain.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 from contracts.actions import DOMAINS
 from contracts.definition import SagaDefinition
@@ -37,6 +40,21 @@ def domain_definitions(domain: str) -> tuple[SagaDefinition, ...]:
         f"services.{known_domain(domain)}.definitions"
     ).DEFINITIONS
     return definitions
+
+
+def domain_customized(domain: str, config: Mapping[str, Any]) -> tuple[SagaDefinition, tuple[str, ...]]:
+    """A definition made from a domain's configuration, and warnings for its author.
+
+    Raises NotFound (no such domain, or it has nothing to customize), InvalidContract with pointers.
+    """
+    name = f"services.{known_domain(domain)}.customizing"
+    if find_spec(name) is None:
+        raise NotFound(f"domain {domain} has no definitions to customize")
+    customized = import_module(name).customize(config)
+    if customized.definition is None:
+        problems = "; ".join(f"{problem.pointer}: {problem.detail}" for problem in customized.problems)
+        raise InvalidContract(f"configuration for {domain}: {problems}")
+    return customized.definition, customized.warnings
 
 
 def _compare(domain: str, actions: list[Action]) -> None:

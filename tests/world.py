@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from contracts.definition import SagaDefinition
-from contracts.facts import Recorded
+from contracts.facts import FactKey, Recorded
 from events.bus import Bus
+from events.deadletters import read_dead_letters
+from events.deadletters_codec import DeadLetter
 from events.definitions import Definitions
-from events.read import follow, read_saga
+from events.read import follow, read_saga, watch
 from saga.action import Action, ActionContext, action
 from saga.client import SagaClient
 from saga.service import ServiceSettings, serve
@@ -107,3 +109,21 @@ class Running:
         return await self.until(
             definition, saga_id, lambda state: state.ended or state.status == SagaStatus.WAITING
         )
+
+    async def stated(self, saga_id: str, key: FactKey, timeout_s: float = 20) -> None:
+        """Wait until a saga has said this."""
+        subject = self.bus.subjects.all_of_id(saga_id)
+        async with asyncio.timeout(timeout_s), aclosing(watch(self.bus, 0, [subject])) as batches:
+            async for _ in batches:
+                if key in {one.fact.key for one in await self.facts(saga_id)}:
+                    return
+
+    async def letters(self, count: int, timeout_s: float = 20) -> list[DeadLetter]:
+        """The dead letters, as soon as there are so many."""
+        subscription = await self.bus.jetstream.subscribe(f"{self.bus.names.dead_letter_root}.>")
+        try:
+            for _ in range(count):
+                await subscription.next_msg(timeout=timeout_s)
+        finally:
+            await subscription.unsubscribe()
+        return await read_dead_letters(self.bus)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.definition import SagaDefinition
 from contracts.facts import FactKind, Recorded
-from contracts.failure import InvalidContract
+from contracts.failure import InvalidContract, NotFound
+from contracts.subjects import partition_of
 from saga.api.models import (
     FactAnswer,
     FactsAnswer,
@@ -161,21 +163,21 @@ def router(parts: Parts) -> APIRouter:
 
 
 async def _wait_for(parts: Parts, saga_id: str, after_sequence: int | None, wait_s: float) -> SagaView:
-    """The saga, once it is beyond a sequence or the time is over."""
+    """The saga, once it is beyond a sequence or the time is over. One that the log has not heard of may be new."""
     if wait_s <= 0 or after_sequence is None:
         return await parts.queries.get(saga_id)
-    try:
+    projector = parts.log.projector
+    partition = partition_of(saga_id, parts.bus.settings.partitions)
+    with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             while True:
-                view = await parts.queries.get(saga_id)
-                if view.saga["sequence"] > after_sequence:
-                    return view
-                partition = view.saga["partition"]
-                await parts.log.projector.wait_beyond(
-                    partition, parts.log.projector.positions.get(partition, 0)
-                )
-    except TimeoutError:
-        return await parts.queries.get(saga_id)
+                applied = projector.positions.get(partition, 0)
+                with suppress(NotFound):
+                    view = await parts.queries.get(saga_id)
+                    if view.saga["sequence"] > after_sequence:
+                        return view
+                await projector.wait_beyond(partition, applied)
+    return await parts.queries.get(saga_id)
 
 
 def _answer(view: SagaView, definition: SagaDefinition | None, facts: list[Recorded]) -> SagaAnswer:

@@ -8,8 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from contracts.failure import Unusable
-from events.embedded import check_server, find_binary
+from events.servers import check_server, find_binary, without_secrets
 
 _PACKAGES = ("contracts", "events", "saga", "services")
 _DISTRIBUTIONS = ("faststream", "nats-py", "pydantic", "sqlmodel", "pybreaker", "fastapi")
@@ -23,6 +25,7 @@ async def examine() -> list[dict[str, Any]]:
         *(_ours(name) for name in _PACKAGES),
         *(_row(name, True, version(name)) for name in _DISTRIBUTIONS),
         await _server(),
+        await _sync(),
     ]
 
 
@@ -42,8 +45,27 @@ async def _server() -> dict[str, Any]:
     url = os.environ.get("NATS_URL")
     try:
         if url:
-            info = await check_server(url)
-            return _row("nats-server", True, f"{info.version} at {url}")
+            info = await check_server(url, credentials=os.environ.get("SAGA_BUS_CREDENTIALS"))
+            return _row("nats-server", True, f"{info.version} at {without_secrets(url)}")
         return _row("nats-server", True, f"none in NATS_URL; would start {find_binary(os.environ)}")
     except Unusable as error:
         return _row("nats-server", False, str(error))
+
+
+async def _sync() -> dict[str, Any]:
+    """Whether what is acknowledged is on disk. Only the server's monitoring port tells."""
+    if not os.environ.get("NATS_URL"):
+        return _row("sync to disk", True, "always: saga up sets it for its own server")
+    monitor = os.environ.get("SAGA_NATS_MONITOR_URL")
+    if not monitor:
+        return _row("sync to disk", True, "not known: set SAGA_NATS_MONITOR_URL, as in http://127.0.0.1:8222")
+    try:
+        async with httpx2.AsyncClient(timeout=3, trust_env=False) as client:
+            config = (await client.get(f"{monitor.rstrip('/')}/varz")).json()["jetstream"]["config"]
+    except (httpx2.HTTPError, ValueError, KeyError) as error:
+        reason = str(error) or type(error).__name__
+        return _row("sync to disk", False, f"{without_secrets(monitor)} does not tell: {reason}")
+    if config.get("sync_always"):
+        return _row("sync to disk", True, "always")
+    seconds = config.get("sync_interval", 0) / 1e9
+    return _row("sync to disk", False, f"every {seconds:g} s: set jetstream.sync_interval to always")

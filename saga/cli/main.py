@@ -186,7 +186,7 @@ def events(saga_id: str, output: Output = Format.TABLE, api: Api = DEFAULT_API) 
 def tail(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on for ever.")] = False,
     after: Annotated[int, typer.Option(help="Begin after this sequence.")] = 0,
-    partition: Annotated[int, typer.Option()] = 0,
+    partition: Annotated[int | None, typer.Option(help="Only this one; all by default.")] = None,
 ) -> None:
     """Facts from the bus as JSON lines, as they are stated."""
     from saga.cli.system import tail as run_tail
@@ -265,6 +265,28 @@ def publish_definition(
 
     with Remote(api) as remote:
         write(remote.post("/api/v1/definitions", read_document(file)), output)
+
+
+@definitions_app.command("customize")
+def customize_definition(
+    domain: Annotated[str, typer.Argument(help="Whose definitions are the base.")],
+    file: Annotated[str, typer.Argument(help="The configuration: JSON or YAML, or - for stdin.")],
+    publish: Annotated[bool, typer.Option("--publish", help="Make it known, too.")] = False,
+    output: Output = Format.YAML,
+    api: Api = DEFAULT_API,
+) -> None:
+    """A definition of your own from a domain's configuration; what to think about goes to stderr."""
+    from saga.cli.remote import Remote, read_document
+    from saga.domains import domain_customized
+
+    definition, warnings = domain_customized(domain, read_document(file))
+    for warning in warnings:
+        say(f"warning: {warning}")
+    body = definition.model_dump(mode="json")
+    if publish:
+        with Remote(api) as remote:
+            remote.post("/api/v1/definitions", body)
+    write(body, output)
 
 
 @schemas_app.command("export")

@@ -57,7 +57,7 @@ class Remote:
             try:
                 saga = self.get(f"/api/v1/sagas/{saga_id}", query)
             except NotFound:
-                # The log has not heard of the start yet; any answer of its own brings it there.
+                # The log has not heard of the start within the long poll: it is behind.
                 continue
             if saga["status"] in _ENDED:
                 return saga

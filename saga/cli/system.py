@@ -20,6 +20,7 @@ from events.embedded import server
 from events.publish import Fence
 from events.read import StreamMessage, last_sequence
 from events.read import follow as follow_facts
+from events.servers import without_secrets
 from events.settings import BusSettings
 from events.streams import declare
 from saga.api.app import create_app, open_parts
@@ -91,7 +92,7 @@ async def up(domains: Sequence[str], host: str, port: int, data: Path) -> None:
     wanted = [known_domain(domain) for domain in domains] or list(DOMAINS)
     async with running(wanted, data, host=host, port=port, environment=os.environ) as system:
         say(f"API        {system.api_url}/api/v1   (saga list --api {system.api_url})")
-        say(f"bus        {system.parts.bus.settings.url}")
+        say(f"bus        {without_secrets(system.parts.bus.settings.url)}")
         say(f"sandbox    {system.sandbox_url}")
         say(f"domains    {', '.join(wanted)}   data in {data}")
         say("stop with Ctrl-C")
@@ -107,7 +108,7 @@ async def serve_domain(domain: str) -> None:
             for definition in domain_definitions(domain):
                 await definitions.publish(definition, consumers_for)
             async with serve(actions, bus, definitions, ServiceSettings()):
-                say(f"{domain}: {len(actions)} participants on {bus.settings.url}")
+                say(f"{domain}: {len(actions)} participants on {without_secrets(bus.settings.url)}")
                 await asyncio.Event().wait()
 
 
@@ -121,7 +122,7 @@ async def serve_log(host: str, port: int) -> None:
         definitions = await stack.enter_async_context(Definitions.open(bus))
         parts = await stack.enter_async_context(open_parts(bus, definitions, log_url(ServiceSettings())))
         url = await stack.enter_async_context(serve_api(create_app(parts), host, port))
-        say(f"saga log on {url}, bus {bus.settings.url}")
+        say(f"saga log on {url}, bus {without_secrets(bus.settings.url)}")
         await asyncio.Event().wait()
 
 
@@ -134,19 +135,33 @@ async def serve_sandbox_until_stopped(name: str, host: str, port: int, data: Pat
         await asyncio.Event().wait()
 
 
-async def tail(partition: int, after: int, *, follow: bool) -> None:
-    """Write the messages of a partition as JSON lines; without `follow`, those there are now."""
-    async with await Bus.connect(BusSettings()) as bus:
-        newest = await last_sequence(bus, partition)
-        if not follow and newest <= after:
-            return
-        async with aclosing(follow_facts(bus, partition, after)) as batches:
-            async for batch in batches:
-                for message in batch:
-                    print(json.dumps(_shown(message)))
-                sys.stdout.flush()
-                if not follow and batch[-1].sequence >= newest:
-                    return
+async def tail(partition: int | None, after: int, *, follow: bool) -> None:
+    """Write the messages of a partition (None: of all) as JSON lines; without `follow`, those there are now.
+
+    Raises InvalidContract if there is no such partition, or if `after` does not say of which one it is.
+    """
+    settings = BusSettings()
+    if partition is not None and not 0 <= partition < settings.partitions:
+        raise InvalidContract(f"no partition {partition}: there are {settings.partitions}, from 0")
+    if after and partition is None and settings.partitions > 1:
+        raise InvalidContract("a sequence belongs to one partition: give --partition with --after")
+    wanted = range(settings.partitions) if partition is None else [partition]
+    async with await Bus.connect(settings) as bus, asyncio.TaskGroup() as group:
+        for one in wanted:
+            group.create_task(_tail(bus, one, after, follow=follow))
+
+
+async def _tail(bus: Bus, partition: int, after: int, *, follow: bool) -> None:
+    newest = await last_sequence(bus, partition)
+    if not follow and newest <= after:
+        return
+    async with aclosing(follow_facts(bus, partition, after)) as batches:
+        async for batch in batches:
+            for message in batch:
+                print(json.dumps({"partition": partition, **_shown(message)}))
+            sys.stdout.flush()
+            if not follow and batch[-1].sequence >= newest:
+                return
 
 
 def _shown(message: StreamMessage) -> dict[str, Any]:

@@ -143,6 +143,29 @@ async def test_doctor_finds_the_server(cli: Cli) -> None:
     assert checks["package events"]["found"] == "ours"
 
 
+async def test_a_payment_saga_of_ones_own_is_made_from_a_file_and_published(cli: Cli, tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("name: payment-own\nbase: standard\nparallel: true\nmax_amount_usd: '20000'\n")
+    code, out, err = await cli.run(
+        "definitions", "customize", "payments", str(config), "--publish", "-o", "json"
+    )
+    assert (code, json.loads(out)["name"]) == (0, "payment-own"), err
+    assert "warning: liquidity is reserved before screening has ended" in err
+    saga = await cli.json("start", "payment-own", "--input", json.dumps(payment()), "--wait")
+    assert saga["status"] == "completed"
+    config.write_text("name: payment-own\nsurprise: 1\nsteps: {nobody: {}}\n")
+    code, out, err = await cli.run("definitions", "customize", "payments", str(config))
+    assert (code, out, "/surprise" in err) == (2, "", True)
+
+
+async def test_the_tail_names_what_it_cannot_follow(cli: Cli) -> None:
+    code, _, err = await cli.run("tail", "--partition", "7")
+    assert (code, "there are 1, from 0" in err) == (2, True)
+    code, out, _ = await cli.run("tail", "--partition", "0", "--after", "1")
+    assert code == 0
+    assert min(json.loads(line)["sequence"] for line in out.splitlines()) == 2
+
+
 async def test_asyncapi_describes_every_step_service(cli: Cli) -> None:
     code, out, err = await cli.run("asyncapi", "payments")
     assert code == 0, err

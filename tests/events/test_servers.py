@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -66,16 +67,16 @@ async def test_a_url_that_is_none_is_refused(url: str) -> None:
     assert (await refusal(url)).startswith(f"no NATS server at {url}: invalid ")
 
 
-async def test_a_server_without_jetstream_is_refused(tmp_path: Path) -> None:
+async def test_a_server_without_jetstream_is_refused() -> None:
     process = await asyncio.create_subprocess_exec(
-        str(find_binary({"PATH": ""})), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(tmp_path),
-        stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+        str(find_binary({"PATH": ""})), "-a", "127.0.0.1", "-p", "-1", stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
     try:
         async with asyncio.timeout(10):
-            while not (found := list(tmp_path.glob("*.ports"))) or not found[0].read_text():
-                await asyncio.sleep(0.02)
-        url = json.loads(found[0].read_text())["nats"][0]
+            while not (found := re.search(rb"client connections on (\S+)", await process.stderr.readline())):
+                assert process.returncode is None
+        url = f"nats://{found[1].decode()}"
         assert (await refusal(url)).endswith("has no JetStream: start it with -js")
     finally:
         process.terminate()
