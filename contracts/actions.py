@@ -1,4 +1,4 @@
-"""What a service can do: an action with a typed input, a typed output and perhaps a compensation."""
+"""What a service can do: an action with a typed input and output, perhaps a compensation, and events it emits."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -6,6 +6,7 @@ from typing import cast
 
 from pydantic import BaseModel
 
+from contracts.events import Event
 from contracts.failure import NotFound
 
 DOMAINS = ("payments",)
@@ -20,6 +21,7 @@ class ActionContract:
     output: type[BaseModel]
     compensable: bool = False
     description: str = ""
+    emits: tuple[type[Event], ...] = ()
 
 
 def domain_actions(domain: str) -> tuple[ActionContract, ...]:

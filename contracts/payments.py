@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from contracts.actions import ActionContract
+from contracts.events import Event
 from contracts.money import Amount, CurrencyCode, Money
 
 CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
@@ -207,6 +208,36 @@ class PaymentConfirmed(_Contract):
     confirmed_at: AwareDatetime
 
 
+class SettlementBooked(Event, name="payments.payment_settled"):
+    """The payment is in the settlement ledger. The key is the saga's id."""
+
+    reference: str
+    amount: Money
+    fee: Money
+    payout: Money
+    operator: Operator
+    entry: int
+    entry_hash: str
+
+
+class SettlementReversed(Event, name="payments.settlement_reversed"):
+    """The payment's entry in the settlement ledger has been reversed by another one."""
+
+    reference: str
+    entry: int
+    entry_hash: str
+
+
+class ReceiptIssued(Event, name="payments.payment_confirmed"):
+    """The recipient has been told, and the receipt is kept."""
+
+    reference: str
+    receipt_number: str
+    receipt_hash: str
+    paid: Money
+    confirmed_at: AwareDatetime
+
+
 def _action(
     verb: str,
     given: type[BaseModel],
@@ -214,12 +245,14 @@ def _action(
     description: str,
     *,
     compensable: bool = False,
+    emits: tuple[type[Event], ...] = (),
 ) -> ActionContract:
     return ActionContract(
         name=f"payments.{verb}",
         input=given,
         output=stated,
         compensable=compensable,
+        emits=emits,
         description=description,
     )
 
@@ -277,11 +310,13 @@ ACTIONS: tuple[ActionContract, ...] = (
         PaymentSettled,
         "Book the payment in the settlement ledger; undo: book the reversing entry.",
         compensable=True,
+        emits=(SettlementBooked, SettlementReversed),
     ),
     _action(
         "confirm_payment",
         ConfirmPayment,
         PaymentConfirmed,
         "Issue a receipt and send it to the recipient.",
+        emits=(ReceiptIssued,),
     ),
 )

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from contracts.actions import DOMAINS, domain_actions
 from contracts.definition import SagaDefinition
+from contracts.events import EventMessage
 from contracts.facts import SAGA_DATA, STEP_DATA, Fact
 from contracts.payments import PaymentRequest
 
@@ -21,12 +22,17 @@ _INPUTS: tuple[type[BaseModel], ...] = (PaymentRequest,)
 
 def contracts() -> dict[str, type[BaseModel]]:
     """Every contract by the name of its schema file."""
-    named: dict[str, type[BaseModel]] = {"Fact": Fact, "SagaDefinition": SagaDefinition}
+    named: dict[str, type[BaseModel]] = {
+        "Fact": Fact,
+        "EventMessage": EventMessage,
+        "SagaDefinition": SagaDefinition,
+    }
     for prefix, data in (("saga", SAGA_DATA), ("step", STEP_DATA)):
         named |= {f"data.{prefix}.{kind}": model for kind, model in data.items()}
     for domain in DOMAINS:
         for action in domain_actions(domain):
-            named |= {f"{domain}.{model.__name__}": model for model in (action.input, action.output)}
+            given = (action.input, action.output, *action.emits)
+            named |= {f"{domain}.{model.__name__}": model for model in given}
     named |= {f"payments.{model.__name__}": model for model in _INPUTS}
     return named
 

@@ -1,5 +1,6 @@
 """The subject grammar: `[<namespace>.]evt.<partition>.<saga>.<step>.<fact>.<saga_id>`.
 
+Services' own events: `[<namespace>.]app.<domain>.<event>.<key>`.
 Facts about the saga as a whole use the reserved step `_saga`. Tokens are validated, never escaped:
 a name that would need escaping is refused where it is defined.
 """
@@ -14,6 +15,7 @@ SAGA_STEP = "_saga"
 TOKEN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"  # noqa: S105 - a token of a subject
 _TOKEN = re.compile(TOKEN)
 _ROOT = "evt"
+_EVENTS_ROOT = "app"
 
 
 def valid_token(token: str, what: str) -> str:
@@ -89,6 +91,17 @@ class Subjects:
     def partition(self, partition: int) -> str:
         """The filter for a whole partition."""
         return f"{self.root}.{partition}.*.*.*.*"
+
+    def event(self, name: str, key: str) -> str:
+        """The subject of a service's own event `<domain>.<event>`. Raises InvalidContract."""
+        domain, _, event = name.partition(".")
+        for token, what in ((domain, "domain"), (event, "event"), (key, "key")):
+            valid_token(token, what)
+        return f"{self.events_root}.{domain}.{event}.{key}"
+
+    @property
+    def events_root(self) -> str:
+        return f"{self.namespace}.{_EVENTS_ROOT}" if self.namespace else _EVENTS_ROOT
 
     def parse(self, subject: str) -> FactSubject:
         """The parts of a subject. Raises InvalidContract if it is not one of this namespace."""

@@ -4,6 +4,7 @@ FastStream runs the process, its signals, its health and its documentation. The 
 taken by `events.consume`, so the subscribers declared here are descriptions and never started.
 """
 
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -83,4 +84,11 @@ def _describe(broker: NatsBroker, contract: ActionContract, names: Names, subjec
             title=f"{contract.name}:{kind}",
             description=contract.description or f"{contract.name} states {kind}; the data holds this schema.",
             schema=schema,
+        )
+    for event in contract.emits:
+        broker.publisher(
+            f"{subjects.events_root}.{event.event_name}.*",
+            title=f"{contract.name}:{event.event_name}",
+            description=inspect.getdoc(event) or f"{contract.name} emits {event.event_name}.",
+            schema=event,
         )

@@ -81,6 +81,15 @@ class Names:
         return f"{self.timer_root}.due.{saga_id}.{step}"
 
     @property
+    def events(self) -> str:
+        """The stream of the services' own events, and of how far each outbox has got."""
+        return f"{self._prefix}-EVENTS"
+
+    @property
+    def outbox_root(self) -> str:
+        return f"{self.namespace}.outbox" if self.namespace else "outbox"
+
+    @property
     def definitions(self) -> str:
         """The KV bucket of saga definitions."""
         return f"{self._prefix}-DEFINITIONS"

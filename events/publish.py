@@ -52,6 +52,12 @@ class Fenced(SagaError):
     code = "bus.fenced"
 
 
+class StoredBefore(Fenced):
+    """A message id of the batch is that of a message that was stored a short time ago."""
+
+    code = "bus.stored_before"
+
+
 @dataclass(slots=True)
 class Fence:
     """Publish only if `subject` has no message yet (or its last one has `sequence`)."""
@@ -190,7 +196,9 @@ def _stored(message: Msg) -> Stored:
     if error is None:
         return Stored(answer["seq"], answer.get("duplicate", False))
     reason = f"{error.get('description', 'refused')} ({error.get('err_code')})"
-    if error.get("err_code") in (WRONG_LAST_SEQUENCE, BATCH_DUPLICATE):
+    if error.get("err_code") == BATCH_DUPLICATE:
+        raise StoredBefore(reason)
+    if error.get("err_code") == WRONG_LAST_SEQUENCE:
         raise Fenced(reason)
     if error.get("err_code") == BUSY_SUBJECT or error.get("code") == 503:
         raise _Transient(reason)

@@ -38,7 +38,7 @@ async def declare(bus: Bus) -> list[Change]:
     wanted = [_facts(bus, partition) for partition in range(bus.settings.partitions)]
     wanted += [_dead_letters(bus), _timers(bus)]
     given_up = [bus.names.given_up(config.name or "") for config in wanted]
-    wanted += [_advisories(bus, given_up)]
+    wanted += [_advisories(bus, given_up), _events(bus)]
     changes = [change for config in wanted if (change := await _apply_stream(bus, config))]
     due = frozenset({f"{bus.names.timer_root}.due.>"})
     changes += await _apply_consumer(bus, bus.names.timers, TIMEKEEPER, due)
@@ -95,6 +95,22 @@ def _timers(bus: Bus) -> api.StreamConfig:
         allow_msg_schedules=True,
         # Comes with the schedules: a timer replaces the one before it.
         allow_rollup_hdrs=True,
+    )
+
+
+def _events(bus: Bus) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=bus.names.events,
+        subjects=[f"{bus.subjects.events_root}.*.*.*", f"{bus.names.outbox_root}.*"],
+        max_age=bus.settings.max_age_s,
+        max_msg_size=_MAX_MESSAGE_BYTES,
+        duplicate_window=_DUPLICATE_WINDOW_S,
+        num_replicas=bus.settings.replicas,
+        allow_direct=True,
+        # Events and the outbox's marker are stored together or not at all.
+        allow_atomic=True,
+        deny_delete=True,
+        deny_purge=True,
     )
 
 

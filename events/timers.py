@@ -11,7 +11,8 @@ from contracts.subjects import valid_token
 from contracts.timers import Timer
 from events.bus import Bus
 from events.consume import Delivery
-from events.publish import PublishFailed
+from events.names import Names
+from events.publish import Outgoing, PublishFailed
 
 _SCHEDULE = "Nats-Schedule"
 _TARGET = "Nats-Schedule-Target"
@@ -22,13 +23,18 @@ async def arm(bus: Bus, timer: Timer) -> None:
 
     Raises PublishFailed if the server does not acknowledge.
     """
-    names = bus.names
+    message = armed_by(bus.names, timer)
+    await bus.publisher.send(message.subject, message.payload, message.headers)
+
+
+def armed_by(names: Names, timer: Timer) -> Outgoing:
+    """The message that arms a timer. It may be sent again: the last one counts."""
     headers = {
         _SCHEDULE: f"@at {timer.due.isoformat()}",
         _TARGET: names.timer_due(timer.saga_id, timer.step),
     }
     subject = names.timer_armed(timer.saga_id, timer.step)
-    await bus.publisher.send(subject, timer.model_dump_json().encode(), headers)
+    return Outgoing(subject, timer.model_dump_json().encode(), headers)
 
 
 async def disarm(bus: Bus, saga_id: str) -> None:

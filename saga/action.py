@@ -8,7 +8,8 @@
 
 With a `database` the handler runs inside the guard's transaction (`ctx.db`): its effect happens once,
 whatever is delivered twice. With `external=True` the effect is outside the database, so no transaction is
-held during the call; the outside world must honour `ctx.key`.
+held during the call; the outside world must honour `ctx.key`. The events it says it `emits` are published
+after the commit of the transaction they were emitted in (`events.outbox`).
 
 A handler says no with `Refused` (had no effect, will not change) or `Unavailable` (had no effect, may work
 later). Every other exception counts as `step.unexpected` with an unknown effect.
@@ -28,9 +29,12 @@ from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from contracts.actions import ActionContract
+from contracts.events import Event, EventMessage
 from contracts.failure import Failure, InvalidContract, SagaError
+from contracts.ids import new_saga_id
 from events.clock import Clock
 from events.database import Database
+from events.outbox import Outbox
 from saga.breaker import Breaker, Breakers
 
 type Environment = Mapping[str, str]
@@ -94,6 +98,8 @@ class ActionContext:
     traceparent: str = ""
     session: AsyncSession | None = None
     database: Database | None = None
+    outbox: Outbox | None = None
+    emits: tuple[type[Event], ...] = ()
     resource: Any = None
 
     @property
@@ -111,6 +117,32 @@ class ActionContext:
                 f"{self.action} has no transaction: declare database=..., and not external=True"
             )
         return self.session
+
+    async def emit(
+        self, event: Event, *, key: str | None = None, session: AsyncSession | None = None
+    ) -> None:
+        """Publish one of the action's own events if and when its transaction commits.
+
+        `key` is the last token of its subject, the saga's id unless told otherwise. An action with
+        `external=True` gives the `session` of a transaction of its own; its handler may run again, so it
+        emits where it writes its row for the first time. Raises InvalidContract.
+        """
+        if self.outbox is None or type(event) not in self.emits:
+            raise InvalidContract(
+                f"{self.action} does not emit {event.event_name}: declare database=... and emits=(...)"
+            )
+        message = EventMessage.of(
+            event,
+            id=new_saga_id(),
+            key=key or self.saga_id,
+            source=self.outbox.source,
+            time=self.now(),
+            sagaid=self.saga_id,
+            correlationid=self.correlation_id,
+            causationid=self.key,
+            traceparent=self.traceparent,
+        )
+        await self.outbox.add_event(session or self.db, message)
 
     def breaker(self, name: str) -> Breaker:
         """The circuit breaker of that name: `async with ctx.breaker("operator.mpesa"): ...`"""
@@ -132,13 +164,16 @@ class Action:
 
     def __init__(
         self, name: str, handler: Handler, *, database: StepDatabase | None, external: bool,
-        resource: ResourceFactory | None,
+        resource: ResourceFactory | None, emits: tuple[type[Event], ...] = (),
     ) -> None:  # fmt: skip
         self.name = name
         self.handler = handler
         self.database = database
         self.external = external
         self.resource = resource
+        self.emits = emits
+        if emits and database is None:
+            raise InvalidContract(f"action {name} emits events, so it needs database=...")
         self.undo: Undo | None = None
         self.input, self.output = _types(name, handler)
         self.__doc__ = handler.__doc__
@@ -163,6 +198,7 @@ class Action:
             input=self.input,
             output=self.output,
             compensable=self.compensable,
+            emits=self.emits,
             description=inspect.getdoc(self.handler) or "",
         )
 
@@ -182,11 +218,12 @@ def action(
     database: StepDatabase | None = None,
     external: bool = False,
     resource: ResourceFactory | None = None,
+    emits: tuple[type[Event], ...] = (),
 ) -> Callable[[Handler], Action]:
     """Make an async function an action. Raises InvalidContract if its types are not pydantic models."""
 
     def register(handler: Handler) -> Action:
-        return Action(name, handler, database=database, external=external, resource=resource)
+        return Action(name, handler, database=database, external=external, resource=resource, emits=emits)
 
     return register
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 
 from contracts.definition import SagaDefinition
-from contracts.facts import STARTED_KEY, FactKind, SagaStarted, explain, state_fact
+from contracts.facts import STARTED_KEY, FactKind, NewFact, SagaStarted, explain, state_fact
 from contracts.failure import Conflict, InvalidContract, NotFound
 from contracts.ids import fact_id, new_saga_id, saga_id_for
 from contracts.subjects import SAGA_STEP, valid_token
@@ -58,6 +58,19 @@ class StartOptions:
     source: str = "/client"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedStart:
+    """The fact that starts a saga, its fence, and the timer of its deadline."""
+
+    saga_id: str
+    definition: SagaDefinition
+    input: dict[str, Any]
+    subject: str
+    fact: NewFact
+    fence: Fence
+    timer: Timer | None
+
+
 class SagaClient(Interventions):
     """States the facts that start sagas, and those by which people intervene."""
 
@@ -69,6 +82,23 @@ class SagaClient(Interventions):
         Raises NotFound (no such definition), InvalidInput, Conflict (the key started a saga with another
         input or definition before).
         """
+        prepared = await self.prepare(definition, input, options)
+        found, saga_id = prepared.definition, prepared.saga_id
+        try:
+            stored = await self._bus.publisher.state(prepared.subject, prepared.fact, prepared.fence)
+        except Fenced:
+            return await self._started_before(found, saga_id, prepared.input)
+        if prepared.timer is not None:
+            # The first step arms it, too; this one counts while that service is away.
+            await timers.arm(self._bus, prepared.timer)
+        return StartedSaga(
+            saga_id=saga_id, definition=found.ref, sequence=stored.sequence, created=not stored.duplicate
+        )
+
+    async def prepare(
+        self, definition: str, input: dict[str, Any], options: StartOptions | None = None
+    ) -> PreparedStart:
+        """What a start would state, checked. Raises NotFound (no such definition), InvalidInput."""
         options = options or StartOptions()
         found = await self._find(definition)
         data = validated_input(found, input)
@@ -89,16 +119,18 @@ class SagaClient(Interventions):
             correlation_id=options.correlation_id or saga_id,
             traceparent=options.traceparent,
         )
-        try:
-            stored = await self._bus.publisher.state(subject, fact, Fence(self._first(saga_id)))
-        except Fenced:
-            return await self._started_before(found, saga_id, data)
+        timer = None
         if found.deadline_s is not None:
-            # The first step arms it, too; this one counts while that service is away.
             due = begun + timedelta(seconds=found.deadline_s)
-            await timers.arm(self._bus, Timer(saga_id=saga_id, definition=found.ref, due=due))
-        return StartedSaga(
-            saga_id=saga_id, definition=found.ref, sequence=stored.sequence, created=not stored.duplicate
+            timer = Timer(saga_id=saga_id, definition=found.ref, due=due)
+        return PreparedStart(
+            saga_id=saga_id,
+            definition=found,
+            input=data,
+            subject=subject,
+            fact=fact,
+            fence=Fence(self._first(saga_id)),
+            timer=timer,
         )
 
     async def _find(self, definition: str) -> SagaDefinition:

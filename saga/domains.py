@@ -66,6 +66,8 @@ def _compare(domain: str, actions: list[Action]) -> None:
         contract, action = promised[name], offered[name]
         if (action.input, action.output) != (contract.input, contract.output):
             problems.append(f"{name} has other types than its contract")
+        if set(action.emits) != set(contract.emits):
+            problems.append(f"{name} emits other events than its contract")
         if action.compensable != contract.compensable:
             problems.append(f"{name}: the contract says compensable={contract.compensable}")
     if problems:

@@ -43,6 +43,7 @@ from events.deadletters import (
 from events.deadletters_codec import Origin, redelivered
 from events.definitions import Definitions
 from events.inbox import Inbox
+from events.outbox import Outbox
 from events.publish import PublishFailed
 from events.read import ReadFailed
 from saga import failpoints
@@ -73,6 +74,7 @@ _MAX_RUNTIME_FAILURES = 20
 _MIN_DELAY_S = 0.001
 
 type OpenDatabase = Callable[[Action], Awaitable[Database | None]]
+type OpenOutbox = Callable[[Action, Database], Awaitable[Outbox | None]]
 
 
 class Participant:
@@ -88,6 +90,7 @@ class Participant:
         watched: Container[str],
         environment: Environment,
         open_database: OpenDatabase,
+        open_outbox: OpenOutbox,
         park_after_s: float = PARK_AFTER_S,
         clock: Clock = utc_now,
         chance: Chance = chance,
@@ -99,6 +102,7 @@ class Participant:
         self._watched = watched
         self._environment = environment
         self._open_database = open_database
+        self._open_outbox = open_outbox
         self._clock = clock
         self._chance = chance
         self._name = bus.names.consumer(action.name)
@@ -118,6 +122,7 @@ class Participant:
             chance=self._chance,
             database=database,
             inbox=Inbox(database, self._clock) if database else None,
+            outbox=await self._open_outbox(self.action, database) if database else None,
             resource=resource,
         )
         self._worker = Worker(self.action, self._voice, tools)

@@ -26,6 +26,7 @@ from saga import failpoints
 from saga.action import Action, Environment
 from saga.breaker import BreakerConfig, Breakers
 from saga.execution import counts_against
+from saga.outboxes import Outboxes
 from saga.participant import Participant
 from saga.timekeeper import Timekeeper
 from saga.topology import consumers_for
@@ -112,6 +113,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(databases.close)
         watched = await stack.enter_async_context(WatchedSagas(bus))
+        outboxes = await stack.enter_async_context(Outboxes(bus, clock))
         await stack.enter_async_context(Timekeeper(bus, definitions, clock))
         await stack.enter_async_context(Undertaker(bus, clock))
         for action in actions:
@@ -124,6 +126,7 @@ async def serve(
                 park_after_s=settings.park_after_s,
                 environment=os.environ if environment is None else environment,
                 open_database=databases.open,
+                open_outbox=outboxes.open,
                 clock=clock,
                 chance=chance,
             )

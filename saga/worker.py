@@ -26,6 +26,7 @@ from contracts.retries import next_delay_s
 from events.clock import Chance, Clock, monotonic
 from events.database import Database
 from events.inbox import AlreadyUndone, EffectKey, Inbox
+from events.outbox import Outbox
 from saga import failpoints
 from saga.action import Action, ActionContext
 from saga.breaker import Breakers
@@ -47,6 +48,7 @@ class Tools:
     chance: Chance
     database: Database | None
     inbox: Inbox | None
+    outbox: Outbox | None
     resource: Any
 
 
@@ -273,5 +275,7 @@ class Worker:
             correlation_id=fact.correlationid,
             traceparent=fact.traceparent,
             database=tools.database,
+            outbox=tools.outbox,
+            emits=self._action.emits,
             resource=tools.resource,
         )

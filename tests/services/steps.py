@@ -9,9 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from contracts.subjects import Subjects
 from events.clock import utc_now
 from events.database import Database
 from events.inbox import EffectKey, Inbox
+from events.outbox import Outbox
 from saga.action import Action, ActionContext
 from saga.breaker import BreakerConfig, Breakers
 from saga.execution import Attempt, Done, Failed, attempt_to_do, attempt_to_undo, counts_against
@@ -74,6 +76,10 @@ class Steps:
         self, action: Action, saga_id: str, attempt: int
     ) -> tuple[ActionContext, Inbox | None]:
         database = await self.databases.open(action)
+        outbox = None
+        if action.emits and database is not None:
+            outbox = Outbox(database, Subjects(), self.now, source="/services/payments")
+            await outbox.create()
         resource = await self.resources.enter_async_context(action.open_resource(self.environment))
         context = ActionContext(
             saga_id=saga_id,
@@ -85,6 +91,8 @@ class Steps:
             clock=self.now,
             breakers=self.breakers,
             database=database,
+            outbox=outbox,
+            emits=action.emits,
             resource=resource,
         )
         return context, Inbox(database, self.now) if database else None

@@ -10,7 +10,7 @@ import hashlib
 from pydantic_core import to_json
 
 from contracts.failure import InvalidContract
-from contracts.payments import ConfirmPayment, PaymentConfirmed
+from contracts.payments import ConfirmPayment, PaymentConfirmed, ReceiptIssued
 from saga.action import ActionContext, Refused, StepDatabase, action
 from saga.service import service_app
 from services.payments.operator_client import operator_client
@@ -20,7 +20,13 @@ from services.payments.tables import Receipt
 DATABASE = StepDatabase("confirm_payment", tables=(Receipt,))
 
 
-@action("payments.confirm_payment", database=DATABASE, external=True, resource=operator_client)
+@action(
+    "payments.confirm_payment",
+    database=DATABASE,
+    external=True,
+    resource=operator_client,
+    emits=(ReceiptIssued,),
+)
 async def confirm_payment(ctx: ActionContext, command: ConfirmPayment) -> PaymentConfirmed:
     operator: MobileMoneyOperator = ctx.resource
     number = receipt_number(ctx.saga_id)
@@ -50,6 +56,14 @@ async def _receipt(ctx: ActionContext, command: ConfirmPayment, number: str) -> 
                 confirmed_at=ctx.now(),
             )
             session.add(receipt)
+            issued = ReceiptIssued(
+                reference=receipt.reference,
+                receipt_number=number,
+                receipt_hash=receipt.hash,
+                paid=command.paid,
+                confirmed_at=receipt.confirmed_at,
+            )
+            await ctx.emit(issued, session=session)
         return receipt
 
 

@@ -1,6 +1,6 @@
-"""Book the payment in the settlement ledger; undo: book the reversing entry."""
+"""Book the payment in the settlement ledger; undo: book the reversing entry. Both tell everyone."""
 
-from contracts.payments import PaymentSettled, SettlePayment
+from contracts.payments import PaymentSettled, SettlementBooked, SettlementReversed, SettlePayment
 from saga.action import ActionContext, StepDatabase, action
 from saga.service import service_app
 from services.payments.ledger import SqlLedger
@@ -10,9 +10,20 @@ from services.payments.tables import LedgerEntry, LedgerPosting
 DATABASE = StepDatabase("settle_payment", tables=(LedgerEntry, LedgerPosting))
 
 
-@action("payments.settle_payment", database=DATABASE)
+@action("payments.settle_payment", database=DATABASE, emits=(SettlementBooked, SettlementReversed))
 async def settle_payment(ctx: ActionContext, command: SettlePayment) -> PaymentSettled:
     entry = await _ledger(ctx).book(ctx.key, f"payment {command.reference}", postings(command))
+    await ctx.emit(
+        SettlementBooked(
+            reference=command.reference,
+            amount=command.amount,
+            fee=command.fee,
+            payout=command.payout,
+            operator=command.operator,
+            entry=entry.number,
+            entry_hash=entry.hash,
+        )
+    )
     return PaymentSettled(entry=entry.number, entry_hash=entry.hash)
 
 
@@ -20,7 +31,8 @@ async def settle_payment(ctx: ActionContext, command: SettlePayment) -> PaymentS
 async def reverse_settlement(
     ctx: ActionContext, command: SettlePayment, output: PaymentSettled | None
 ) -> None:
-    await _ledger(ctx).reverse(ctx.key, f"{ctx.key}.reversal")
+    entry = await _ledger(ctx).reverse(ctx.key, f"{ctx.key}.reversal")
+    await ctx.emit(SettlementReversed(reference=command.reference, entry=entry.number, entry_hash=entry.hash))
 
 
 def _ledger(ctx: ActionContext) -> SettlementLedger:
