@@ -172,6 +172,8 @@ async def test_asyncapi_describes_every_step_service(cli: Cli) -> None:
     document = json.loads(out)
     assert document["asyncapi"].startswith("3.")
     assert sum("hears" in name for name in document["channels"]) == 9
+    addresses = {channel["address"] for channel in document["channels"].values()}
+    assert "app.payments.payment_confirmed.*" in addresses
 
 
 async def test_an_unreachable_bus_exits_with_six(cli: Cli) -> None:
