@@ -26,12 +26,16 @@ UNLIMITED = dict.fromkeys(
 )  # fmt: skip
 
 
+# The library has no types.
+KEYS: Any = nkeys
+
+
 class Identity:
     """A key pair that signs claims, as `nsc` makes them."""
 
     def __init__(self, kind: int) -> None:
-        self.seed = nkeys.encode_seed(os.urandom(32), kind)
-        self._pair = nkeys.from_seed(bytearray(self.seed))
+        self.seed = KEYS.encode_seed(os.urandom(32), kind)
+        self._pair = KEYS.from_seed(bytearray(self.seed))
         self.public = self._pair.public_key.decode()
 
     def sign(self, subject: str, name: str, claims: dict[str, Any]) -> str:
