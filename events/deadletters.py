@@ -17,12 +17,9 @@ from nats.js.errors import NotFoundError
 from prometheus_client import Counter
 
 from contracts.failure import InvalidContract, NotFound
-from contracts.ids import new_saga_id
 from events.bus import Bus
-from events.clock import utc_now
 from events.deadletters_codec import (
     LETTER_HEADER,
-    RULING_HEADER,
     DeadLetter,
     Death,
     Origin,
@@ -67,27 +64,6 @@ async def bury(bus: Bus, origin: Origin, payload: bytes, *, code: str, reason: s
             continue
         BURIED.labels(code).inc()
         return stored.sequence
-
-
-async def rule(
-    bus: Bus, letter: DeadLetter, verb: State, *, by: str, reason: str, at: datetime | None = None
-) -> tuple[Ruling, bool]:
-    """Decide about a letter: the ruling that stands, and whether it is this one. The first one stands."""
-    assert verb is not State.OPEN, "a letter is open until somebody decides"
-    ruling = Ruling(
-        id=new_saga_id(), letter=letter.sequence, verb=verb, by=by, reason=reason, at=at or utc_now()
-    )
-    subject = bus.names.ruling(letter.consumer, letter.sequence)
-    headers = {RULING_HEADER: ruling.to_header(), LETTER_HEADER: letter.death.to_header()}
-    payload = (letter.payload or b"") if verb is State.REDRIVEN else b""
-    try:
-        await bus.publisher.send(subject, payload, headers | Fence(subject).headers())
-    except Fenced:
-        message = await bus.jetstream.get_msg(bus.names.dead_letters, subject=subject)
-        standing = ruling_in(message.headers)
-        assert standing is not None, f"{subject} holds rulings only"
-        return standing, standing.id == ruling.id
-    return ruling, True
 
 
 async def read_dead_letter(bus: Bus, sequence: int) -> DeadLetter:

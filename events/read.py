@@ -17,7 +17,7 @@ from nats.js import api
 from nats.js.errors import NotFoundError
 
 from contracts.facts import Fact, FactKey, Recorded
-from contracts.failure import SagaError
+from contracts.failure import InvalidContract, SagaError
 from contracts.subjects import partition_of
 from events.bus import Bus
 
@@ -67,24 +67,34 @@ async def last_of(bus: Bus, stream: str, subjects: Sequence[str]) -> list[Stream
 async def read_facts(bus: Bus, saga_id: str, subjects: Sequence[str]) -> dict[FactKey, Recorded]:
     """As `read_last`, decoded, by step and kind.
 
-    Raises InvalidContract if one of the messages is no fact.
+    A message that is no fact hides the fact before it on its subject; then the whole saga is read.
     """
-    found = {}
-    for message in await read_last(bus, saga_id, subjects):
-        fact = Fact.decode(message.payload)
-        found[fact.key] = Recorded(message.sequence, fact)
-    return found
+    try:
+        facts = [_decoded(message) for message in await read_last(bus, saga_id, subjects)]
+    except InvalidContract:
+        facts = await read_saga(bus, saga_id)
+    return {recorded.fact.key: recorded for recorded in facts}
 
 
 async def read_saga(bus: Bus, saga_id: str, saga: str | None = None) -> list[Recorded]:
-    """Every fact of one saga, in stream order. Undecodable messages raise InvalidContract."""
+    """Every fact of one saga, in stream order; what is no fact is a dead letter, and left out."""
     subject = bus.subjects.all_of(saga, saga_id) if saga else bus.subjects.all_of_id(saga_id)
     last = await read_last(bus, saga_id, [subject])
     if not last:
         return []
     partition = partition_of(saga_id, bus.settings.partitions)
     story = await _filtered(bus, bus.names.facts(partition), subject, last[-1].sequence)
-    return [Recorded(message.sequence, Fact.decode(message.payload)) for message in story]
+    facts = []
+    for message in story:
+        try:
+            facts.append(_decoded(message))
+        except InvalidContract as error:
+            log.warning("read.no_fact", subject=message.subject, sequence=message.sequence, reason=str(error))
+    return facts
+
+
+def _decoded(message: StreamMessage) -> Recorded:
+    return Recorded(message.sequence, Fact.decode(message.payload))
 
 
 async def _filtered(bus: Bus, stream: str, subject: str, until: int) -> list[StreamMessage]:

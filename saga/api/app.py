@@ -11,7 +11,7 @@ from contracts.facts import MAX_FACT_BYTES
 from events.advisories import Undertaker
 from events.bus import Bus
 from events.definitions import Definitions
-from saga.api import definitions, health, interventions, problems, sagas
+from saga.api import dead_letters, definitions, health, interventions, problems, sagas
 from saga.api.parts import Parts
 from saga.client import SagaClient
 from saga.log.queries import Queries
@@ -32,7 +32,7 @@ def create_app(parts: Parts) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(BodyLimit)
-    for module in (sagas, interventions, definitions, health):
+    for module in (sagas, interventions, dead_letters, definitions, health):
         app.include_router(module.router(parts))
     return app
 

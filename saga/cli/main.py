@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from saga.cli import intervene
+from saga.cli import dlq, intervene
 from saga.cli.options import DEFAULT_API, Api, Output
 from saga.cli.output import Format, say, write
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 definitions_app = typer.Typer(no_args_is_help=True, help="The contracts: list, show, publish.")
 schemas_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of all contracts.")
 intervene.add_to(app)
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(definitions_app, name="definitions")
 app.add_typer(schemas_app, name="schemas")
 

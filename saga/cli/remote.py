@@ -48,6 +48,10 @@ class Remote:
         """As `get`."""
         return self._ask("POST", path, json=body, headers=dict(headers or {}))
 
+    def delete(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        """As `get`."""
+        return self._ask("DELETE", path, params=dict(query))
+
     def wait(self, saga_id: str, timeout_s: float) -> dict[str, Any]:
         """The saga when it has ended, or waits for a person. Raises WaitTimeout."""
         until = monotonic() + timeout_s
