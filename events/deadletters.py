@@ -11,7 +11,9 @@ Crash: a redrive that is stored is heard, once somebody hears; before it is stor
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from nats.errors import Error as NatsError
 from nats.js import api
 from nats.js.errors import NotFoundError
 from prometheus_client import Counter
@@ -29,7 +31,7 @@ from events.deadletters_codec import (
 )
 from events.names import MSG_ID
 from events.publish import Fence, Fenced
-from events.read import last_of
+from events.read import ReadFailed, last_of
 
 CODE_UNDECODABLE = "fact.undecodable"
 CODE_UNKNOWN_DEFINITION = "fact.unknown_definition"
@@ -47,7 +49,8 @@ _FETCH_S = 5.0
 async def bury(bus: Bus, origin: Origin, payload: bytes, *, code: str, reason: str) -> int:
     """Store a dead letter and wait until it is stored; its sequence.
 
-    A message of a consumer that lies here already, open or dropped, is not buried again. Raises PublishFailed.
+    A message of a consumer that lies here already, open or dropped, is not buried again.
+    Raises PublishFailed, ReadFailed.
     """
     subject = bus.names.letter(origin.consumer, origin.stream, origin.sequence)
     while True:
@@ -68,13 +71,9 @@ async def bury(bus: Bus, origin: Origin, payload: bytes, *, code: str, reason: s
 
 async def read_dead_letter(bus: Bus, sequence: int) -> DeadLetter:
     """One letter with its message and the ruling on it. Raises NotFound."""
-    missing = f"no dead letter {sequence}"
-    try:
-        message = await bus.jetstream.get_msg(bus.names.dead_letters, seq=sequence) if sequence > 0 else None
-    except NotFoundError as error:
-        raise NotFound(missing) from error
+    message = await _stored(bus, seq=sequence) if sequence > 0 else None
     if message is None or not (message.subject or "").startswith(f"{bus.names.letters}."):
-        raise NotFound(missing)
+        raise NotFound(f"no dead letter {sequence}")
     return await _whole(bus, message)
 
 
@@ -155,11 +154,17 @@ async def _in_state(bus: Bus, letters: Iterable[DeadLetter], state: State | None
 
 
 async def _last(bus: Bus, subject: str) -> DeadLetter | None:
+    message = await _stored(bus, subject=subject)
+    return await _whole(bus, message) if message else None
+
+
+async def _stored(bus: Bus, **which: Any) -> api.RawStreamMsg | None:
     try:
-        message = await bus.jetstream.get_msg(bus.names.dead_letters, subject=subject)
+        return await bus.jetstream.get_msg(bus.names.dead_letters, **which)
     except NotFoundError:
         return None
-    return await _whole(bus, message)
+    except (NatsError, TimeoutError) as error:
+        raise ReadFailed(f"{bus.names.dead_letters}: {error or type(error).__name__}") from error
 
 
 async def _whole(bus: Bus, message: api.RawStreamMsg) -> DeadLetter:
@@ -167,11 +172,8 @@ async def _whole(bus: Bus, message: api.RawStreamMsg) -> DeadLetter:
     assert message.time is not None
     letter = DeadLetter.read(message.seq, message.headers or {}, message.time, message.data or b"")
     subject = bus.names.ruling(letter.consumer, letter.sequence)
-    try:
-        ruling = ruling_in((await bus.jetstream.get_msg(bus.names.dead_letters, subject=subject)).headers)
-    except NotFoundError:
-        ruling = None
-    return letter.ruled(ruling)
+    ruling = await _stored(bus, subject=subject)
+    return letter.ruled(ruling_in(ruling.headers) if ruling else None)
 
 
 def _saga_of(bus: Bus, subject: str) -> str:

@@ -13,6 +13,8 @@ TIMEKEEPER = "timekeeper"
 """The durable consumer of due timers."""
 UNDERTAKER = "undertaker"
 """The durable consumer of what the server says it has given up."""
+SAGA_LOG = "saga-log"
+"""The saga log, as the consumer of what it could not apply."""
 _GIVEN_UP = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
 
 WRONG_LAST_SEQUENCE = 10071

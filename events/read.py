@@ -247,7 +247,8 @@ def _delivered(message: Msg) -> tuple[StreamMessage, int]:
     tokens = message.reply.split(".")
     shift = len(tokens) - 9 if len(tokens) > 9 else 0
     stored_at = _from_ns(int(tokens[7 + shift]))
-    stored = StreamMessage(int(tokens[5 + shift]), message.subject, message.data, stored_at)
+    sequence = int(tokens[5 + shift])
+    stored = StreamMessage(sequence, message.subject, message.data, stored_at, message.headers)
     return stored, int(tokens[6 + shift])
 
 

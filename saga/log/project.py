@@ -6,12 +6,13 @@ aside with the reason, and the log goes on.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
 
 import structlog
 from prometheus_client import Counter, Gauge
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.definition import SagaDefinition
@@ -20,7 +21,7 @@ from contracts.failure import InvalidContract
 from contracts.subjects import SAGA_STEP, partition_of
 from events.database import Database
 from events.read import StreamMessage
-from saga.log.tables import FactRow, PositionRow, table_of
+from saga.log.tables import FactRow, PositionRow, RejectedRow, table_of
 from saga.log.write import Batch, Followed, Statements, write
 from saga.state import advance, initial
 
@@ -34,6 +35,16 @@ POSITION = Gauge("saga_log_sequence", "Sequence of the last fact applied", ["par
 _OUTCOME_KEYS = {(SAGA_STEP, kind) for kind in (FactKind.COMPLETED, FactKind.COMPENSATED, FactKind.FAILED)}
 
 
+NOT_APPLICABLE = (InvalidContract, KeyError, TypeError, ValueError)
+"""What applying a message raises that no later try can apply as things are."""
+
+type PutAside = Callable[[int, StreamMessage, Exception], Awaitable[None]]
+
+
+class UnknownDefinition(InvalidContract):
+    """A fact of a definition that has not been published."""
+
+
 class KnowsDefinitions(Protocol):
     """Where definitions come from."""
 
@@ -45,7 +56,15 @@ class KnowsDefinitions(Protocol):
 class Projector:
     """Applies facts to a log database. `apply` is all of it; `run` feeds it from the bus."""
 
-    def __init__(self, database: Database, definitions: KnowsDefinitions, partitions: int = 1) -> None:
+    def __init__(
+        self,
+        database: Database,
+        definitions: KnowsDefinitions,
+        partitions: int = 1,
+        *,
+        put_aside: PutAside | None = None,
+    ) -> None:
+        self._put_aside = put_aside
         self._database = database
         self._definitions = definitions
         self._partitions = partitions
@@ -101,13 +120,12 @@ class Projector:
         self, connection: AsyncConnection, partition: int, message: StreamMessage, batch: Batch
     ) -> None:
         try:
-            fact = Fact.decode(message.payload)
-            if partition_of(fact.sagaid, self._partitions) != partition:
-                raise InvalidContract(f"saga {fact.sagaid} does not belong to partition {partition}")
-            _require_storable(fact)
+            fact = self._checked(partition, message.payload)
             followed = batch.touched.get(fact.sagaid) or await self._followed(connection, fact)
             followed.state = advance(followed.definition, followed.state, Recorded(message.sequence, fact))
-        except (InvalidContract, KeyError, TypeError, ValueError) as error:
+        except NOT_APPLICABLE as error:
+            if self._put_aside is not None:
+                await self._put_aside(partition, message, error)
             reason = (str(error) or type(error).__name__).replace("\x00", "\N{REPLACEMENT CHARACTER}")
             log.error("log.rejected", partition=partition, sequence=message.sequence, reason=reason)
             batch.rejected.append(
@@ -120,28 +138,62 @@ class Projector:
                 }
             )
             return
-        step, kind = fact.key
+        step = fact.key[0]
         batch.touched[fact.sagaid] = followed
         if step in followed.state.steps:
             batch.steps[fact.sagaid, step] = None
         elif fact.key == STARTED_KEY:
-            labels = fact.data.get("labels") or {}
-            batch.labels += [
-                {"saga_id": fact.sagaid, "name": name, "value": str(value)} for name, value in labels.items()
-            ]
+            batch.labels += _label_rows(fact)
         elif fact.key in _OUTCOME_KEYS:
             batch.stated.append(fact.sagaid)
-        batch.facts.append(
-            {
-                "partition": partition,
-                "sequence": message.sequence,
-                "saga_id": fact.sagaid,
-                "step": step,
-                "kind": kind,
-                "stored_at": message.stored_at,
-                "envelope": message.payload.decode(),
-            }
-        )
+        batch.facts.append(_fact_row(partition, message.sequence, fact, message.stored_at, message.payload))
+
+    async def apply_again(self, partition: int, sequence: int, payload: bytes) -> list[str]:
+        """Apply a message that was put aside: its saga is folded anew, with the fact in its place.
+
+        The saga's id if it has ended; nothing if the message has been applied meanwhile. Raises one of
+        NOT_APPLICABLE if it still cannot be applied.
+        """
+        fact = self._checked(partition, payload)
+        definition = await self._definition_of(fact)
+        rejected = table_of(RejectedRow)
+        this = (rejected.c.partition == partition) & (rejected.c.sequence == sequence)
+        async with self._writing:
+            self._following.pop(fact.sagaid, None)
+            async with self._database.engine.begin() as connection:
+                row = (await connection.execute(select(rejected).where(this))).first()
+                if row is None:
+                    return []
+                await connection.execute(delete(rejected).where(this))
+                facts = [*await stored_facts(connection, fact.sagaid), Recorded(sequence, fact)]
+                followed = Followed(definition, initial(definition), fact)
+                for recorded in sorted(facts, key=lambda one: one.sequence):
+                    followed.state = advance(definition, followed.state, recorded)
+                    if recorded.fact.key == STARTED_KEY:
+                        followed.started = recorded.fact
+                batch = Batch(
+                    facts=[_fact_row(partition, sequence, fact, row.stored_at, payload)],
+                    labels=_label_rows(fact) if fact.key == STARTED_KEY else [],
+                    touched={fact.sagaid: followed},
+                    steps={(fact.sagaid, step): None for step in followed.state.steps},
+                )
+                await write(connection, self._statements, batch, partition, self.positions[partition])
+        async with self._changed:
+            self._changed.notify_all()
+        return [fact.sagaid] if followed.state.ended else []
+
+    def _checked(self, partition: int, payload: bytes) -> Fact:
+        fact = Fact.decode(payload)
+        if partition_of(fact.sagaid, self._partitions) != partition:
+            raise InvalidContract(f"saga {fact.sagaid} does not belong to partition {partition}")
+        _require_storable(fact)
+        return fact
+
+    async def _definition_of(self, fact: Fact) -> SagaDefinition:
+        definition = self._definitions.get(fact.definition) or await self._definitions.fetch(fact.definition)
+        if definition is None:
+            raise UnknownDefinition(f"no definition {fact.definition}")
+        return definition
 
     async def _followed(self, connection: AsyncConnection, fact: Fact) -> Followed:
         followed = self._following.get(fact.sagaid)
@@ -151,9 +203,7 @@ class Projector:
         return followed
 
     async def _take_up(self, connection: AsyncConnection, fact: Fact) -> Followed:
-        definition = self._definitions.get(fact.definition) or await self._definitions.fetch(fact.definition)
-        if definition is None:
-            raise InvalidContract(f"no definition {fact.definition}")
+        definition = await self._definition_of(fact)
         state, started = initial(definition), fact
         if fact.key != STARTED_KEY:
             for recorded in await stored_facts(connection, fact.sagaid):
@@ -165,6 +215,25 @@ class Projector:
         """Wait until a partition has been applied beyond a sequence."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.positions.get(partition, 0) > sequence)
+
+
+def _fact_row(
+    partition: int, sequence: int, fact: Fact, stored_at: datetime, payload: bytes
+) -> dict[str, Any]:
+    return {
+        "partition": partition,
+        "sequence": sequence,
+        "saga_id": fact.sagaid,
+        "step": fact.key[0],
+        "kind": fact.key[1],
+        "stored_at": stored_at,
+        "envelope": payload.decode(),
+    }
+
+
+def _label_rows(fact: Fact) -> list[dict[str, Any]]:
+    labels = fact.data.get("labels") or {}
+    return [{"saga_id": fact.sagaid, "name": name, "value": str(value)} for name, value in labels.items()]
 
 
 def _require_storable(fact: Fact) -> None:

@@ -8,6 +8,7 @@ Timers it does not disarm, because it is away, fire in vain.
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -23,7 +24,8 @@ from events.bus import Bus
 from events.clock import Clock, monotonic, utc_now
 from events.database import Database
 from events.publish import Fenced, Outgoing, PublishFailed, outgoing
-from events.read import follow, last_sequence
+from events.read import ReadFailed, follow, last_sequence
+from saga.log.aside import Redriven, put_aside
 from saga.log.project import KnowsDefinitions, Projector
 from saga.log.tables import SagaRow, table_of
 from saga.state import ENDED, SagaStatus
@@ -53,7 +55,10 @@ class LogService:
         self._definitions = definitions
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
-        self.projector = Projector(database, definitions, bus.settings.partitions)
+        self.projector = Projector(
+            database, definitions, bus.settings.partitions, put_aside=partial(put_aside, bus)
+        )
+        self._redriven = Redriven(bus, self.projector, self._state_outcomes, clock)
 
     async def __aenter__(self) -> "LogService":
         await self.projector.load_positions()
@@ -61,9 +66,11 @@ class LogService:
         for partition in range(self._bus.settings.partitions):
             task = asyncio.create_task(self._follow(partition), name=f"saga log {partition}")
             self._tasks.append(task)
+        await self._redriven.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._redriven.__aexit__()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -103,6 +110,8 @@ class LogService:
                         await asyncio.sleep(monotonic() - begun)
             except (SQLAlchemyError, OSError) as error:
                 log.error("log.database_failed", partition=partition, error=str(error), again_in_s=_RETRY_S)
+            except (PublishFailed, ReadFailed) as error:
+                log.warning("log.bus_failed", partition=partition, error=str(error), again_in_s=_RETRY_S)
             await asyncio.sleep(_RETRY_S)
 
     async def _state_missing_outcomes(self) -> None:
