@@ -101,7 +101,9 @@ async def list_dead_letters(bus: Bus, wanted: Wanted, *, after: int = 0, limit: 
     """At most `limit` letters after a sequence, oldest first, with their rulings but without their messages."""
     found: list[DeadLetter] = []
     chunk: list[DeadLetter] = []
-    async for letter in _scan(bus, wanted, after):
+    subjects = f"letter.{wanted.consumer or '*'}.>"
+    async for sequence, headers, stored_at in headers_of(bus, subjects, after=after, since=wanted.since):
+        letter = DeadLetter.read(sequence, headers, stored_at, None)
         if wanted.holds(letter):
             chunk.append(letter)
         if len(chunk) == _FETCH:
@@ -118,12 +120,15 @@ async def read_dead_letters(bus: Bus, *, limit: int = 100) -> list[DeadLetter]:
     return [await read_dead_letter(bus, letter.sequence) for letter in listed]
 
 
-async def _scan(bus: Bus, wanted: Wanted, after: int) -> AsyncIterator[DeadLetter]:
-    subject = f"{bus.names.letters}.{wanted.consumer or '*'}.>"
-    by_time = wanted.since is not None and after == 0
+async def headers_of(
+    bus: Bus, subjects: str, *, after: int = 0, since: datetime | None = None
+) -> AsyncIterator[tuple[int, Mapping[str, str], datetime]]:
+    """The messages there are now below the root of dead letters, without their payloads: sequence, headers
+    and when it was stored. After sequence `after`, or if that is 0, from the time `since` on."""
+    by_time = since is not None and after == 0
     config = api.ConsumerConfig(
         deliver_policy=api.DeliverPolicy.BY_START_TIME if by_time else api.DeliverPolicy.BY_START_SEQUENCE,
-        opt_start_time=wanted.since if by_time else None,
+        opt_start_time=since if by_time else None,
         opt_start_seq=None if by_time else after + 1,
         ack_policy=api.AckPolicy.NONE,
         headers_only=True,
@@ -131,6 +136,7 @@ async def _scan(bus: Bus, wanted: Wanted, after: int) -> AsyncIterator[DeadLette
         inactive_threshold=30,
         num_replicas=1,
     )
+    subject = f"{bus.names.dead_letter_root}.{subjects}"
     subscription = await bus.jetstream.pull_subscribe(subject, stream=bus.names.dead_letters, config=config)
     try:
         pending = (await subscription.consumer_info()).num_pending or 0
@@ -138,7 +144,7 @@ async def _scan(bus: Bus, wanted: Wanted, after: int) -> AsyncIterator[DeadLette
             for message in await subscription.fetch(min(pending, _FETCH), timeout=_FETCH_S):
                 told = message.metadata
                 pending = told.num_pending
-                yield DeadLetter.read(told.sequence.stream, message.headers or {}, told.timestamp, None)
+                yield told.sequence.stream, message.headers or {}, told.timestamp
     finally:
         await subscription.unsubscribe()
 

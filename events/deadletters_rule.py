@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from nats.js.errors import NotFoundError
+from prometheus_client import Counter
 
 from contracts.failure import Conflict
 from contracts.ids import new_saga_id
@@ -10,6 +11,8 @@ from events.bus import Bus
 from events.clock import utc_now
 from events.deadletters_codec import LETTER_HEADER, RULING_HEADER, DeadLetter, Ruling, State, ruling_in
 from events.publish import Fence, Fenced
+
+RULED = Counter("saga_dead_letters_ruled_total", "Dead letters decided about here", ["state"])
 
 
 async def rule(
@@ -35,6 +38,7 @@ async def rule(
         assert standing is not None, f"{subject} holds rulings only"
         # Our own, if its acknowledgement was lost and it was sent again.
         return standing, standing.id == ruling.id
+    RULED.labels(verb.value).inc()
     return ruling, True
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
+from events.deadletters_census import Census
 from saga.api.parts import Parts
 
 _CHECK_S = 1.0
@@ -28,8 +29,11 @@ def router(parts: Parts) -> APIRouter:
         response.status_code = 200 if all(check == "ok" for check in checks.values()) else 503
         return {"ready": response.status_code == 200, "checks": checks}
 
+    census = Census(parts.bus)
+
     @routes.get("/metrics", operation_id="metrics", include_in_schema=False)
     async def metrics() -> Response:
+        await census.refresh()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return routes

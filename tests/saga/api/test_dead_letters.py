@@ -139,6 +139,23 @@ async def test_every_error_is_a_problem(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+async def test_the_metrics_tell_how_many_are_open(api: httpx2.AsyncClient, poisoned: list[int]) -> None:
+    async def opened() -> list[str]:
+        text = (await api.get("/metrics")).text
+        return [line for line in text.splitlines() if line.startswith("saga_dead_letters_open{")]
+
+    async with asyncio.timeout(20):
+        # The log could not apply them either.
+        while await opened() != [f'saga_dead_letters_open{{code="{CODE_UNDECODABLE}"}} 6.0']:
+            await asyncio.sleep(0.02)
+    for sequence in poisoned:
+        await api.delete(f"{LETTERS}/{sequence}", params=ADA)
+    assert await opened() == [f'saga_dead_letters_open{{code="{CODE_UNDECODABLE}"}} 3.0']
+    body = ADA | {"consumer": "saga-log"}
+    assert (await api.post(f"{LETTERS}/drop", json=body)).status_code == 200
+    assert await opened() == []
+
+
 async def test_words_of_blanks_are_refused(api: httpx2.AsyncClient) -> None:
     answer = await api.post(f"{LETTERS}/1/redrive", json={"by": " ", "reason": "r"})
     assert (answer.status_code, answer.json()["code"]) == (422, "contract.invalid")

@@ -1,0 +1,51 @@
+"""How many dead letters are open, by code: counted once, and from then on only what is new."""
+
+import asyncio
+from collections import Counter
+
+import structlog
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError
+from prometheus_client import Gauge
+
+from events.bus import Bus
+from events.deadletters import headers_of
+from events.deadletters_codec import LETTER_HEADER, Death, ruling_in
+
+log = structlog.get_logger(__name__)
+
+OPEN = Gauge("saga_dead_letters_open", "Dead letters nobody has decided about", ["code"])
+
+
+class Census:
+    """The open letters of a bus. `refresh` brings the gauge up to date."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._codes: dict[int, str] = {}
+        self._seen = 0
+        self._counting = asyncio.Lock()
+
+    async def refresh(self) -> Counter[str]:
+        """Open letters by code. While the bus is away, what was counted last."""
+        async with self._counting:
+            try:
+                await self._count()
+            except (NatsError, APIError, TimeoutError) as error:
+                log.warning("deadletters.not_counted", error=str(error) or type(error).__name__)
+        counted = Counter(self._codes.values())
+        OPEN.clear()
+        for code, number in counted.items():
+            OPEN.labels(code).set(number)
+        return counted
+
+    async def _count(self) -> None:
+        async for sequence, headers, _ in headers_of(self._bus, "*.>", after=self._seen):
+            if ruling := ruling_in(headers):
+                self._codes.pop(ruling.letter, None)
+            elif LETTER_HEADER in headers:
+                self._codes[sequence] = Death.model_validate_json(headers[LETTER_HEADER]).code
+            self._seen = sequence
+        state = (await self._bus.jetstream.stream_info(self._bus.names.dead_letters)).state
+        # What was too old has left the stream, oldest first.
+        self._codes = {at: code for at, code in self._codes.items() if at >= state.first_seq}
