@@ -4,13 +4,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := contracts events saga services tests benchmarks
 WORKERS ?= 2
+SAGAS ?= 2000
 
-.PHONY: help demo test check bench format schemas lock clean
+.PHONY: help demo test check faults bench format schemas lock clean
 
 help:
 	@echo "make demo      play the sample payments through everything"
 	@echo "make test      run the tests"
 	@echo "make check     format, lint, types, imports"
+	@echo "make faults    break a running system (SAGAS=200, FAULT=name, SEED=1)"
 	@echo "make bench     measure against a hand-written chain"
 	@echo "make format    format the code"
 	@echo "make schemas   export the contracts"
@@ -31,6 +33,9 @@ check: $(STAMP)
 	@$(BIN)/ruff check $(PACKAGES)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+faults: $(STAMP)
+	@$(BIN)/python -m tests.faults --sagas $(SAGAS) $(if $(FAULT),--fault "$(FAULT)") $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks

@@ -43,6 +43,9 @@ class Invariant(StrEnum):
     WAITING = "waits_for_a_reason"
     STABLE = "waiting_is_final"
     NOT_STUCK = "not_stuck"
+    NONE_LOST = "no_start_lost"
+    ONE_DEFINITION = "one_definition"
+    LOG_EQUALS_STREAM = "log_equals_stream"
     NO_ERROR = "no_error"
 
 
@@ -266,7 +269,7 @@ def check_end(definition: SagaDefinition, facts: Sequence[Recorded]) -> list[Bre
 
 def end_breaches(state: SagaState) -> list[Breach]:
     """As `check_end`, for a state that is already known."""
-    if state.ended or state.status == SagaStatus.WAITING:
+    if state.ended or state.status in (SagaStatus.WAITING, SagaStatus.PAUSED):
         return []
     still = ", ".join(f"{name} {step.status}" for name, step in state.steps.items())
     return [Breach(Invariant.NOT_STUCK, SAGA_STEP, f"nothing moves, and the saga is {state.status}: {still}")]
