@@ -21,7 +21,7 @@ from contracts.definition import SagaDefinition
 from contracts.facts import explain
 from contracts.failure import Conflict
 from events.bus import Bus
-from events.streams import Change, ConsumerSpec, apply_consumers, topology_lock
+from events.streams import Change, ConsumerSpec, apply_consumers, consumers_stand, topology_lock
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +79,11 @@ class Definitions:
 
         Raises Conflict if the version exists with another content.
         """
+        known = await self.fetch(definition.ref)
+        if known is not None and known.content_hash == definition.content_hash:
+            # A restart changes nothing, and must not wait for the lock of a process that was killed.
+            if await consumers_stand(self._bus, specs(self._bus, [definition])):
+                return []
         async with topology_lock(self._bus):
             present = await self.fetch(definition.ref)
             if present is not None and present.content_hash != definition.content_hash:

@@ -172,23 +172,47 @@ async def apply_redrives(bus: Bus, consumers: Iterable[str]) -> list[Change]:
     """Create the consumers by which these consumers take back what they have buried."""
     changes = []
     for name in consumers:
-        rulings = frozenset({bus.names.ruling(name, "*")})
-        changes += await _apply_consumer(bus, bus.names.dead_letters, name, rulings)
+        changes += await _apply_consumer(bus, bus.names.dead_letters, name, _rulings(bus, name))
     return changes
 
 
+def _rulings(bus: Bus, name: str) -> frozenset[str]:
+    return frozenset({bus.names.ruling(name, "*")})
+
+
+async def consumers_stand(bus: Bus, specs: Iterable[ConsumerSpec], redrives: Iterable[str] = ()) -> bool:
+    """Whether applying these consumers would change nothing. It only reads, so it needs no lock."""
+    wanted = [
+        (bus.names.facts(spec.partition), bus.names.consumer(spec.action), spec.filters) for spec in specs
+    ]
+    wanted += [(bus.names.dead_letters, name, _rulings(bus, name)) for name in redrives]
+    for stream, name, filters in wanted:
+        if await _consumer_change(bus, stream, name, filters) is not None:
+            return False
+    return True
+
+
 async def _apply_consumer(bus: Bus, stream: str, name: str, filters: frozenset[str]) -> list[Change]:
+    change = await _consumer_change(bus, stream, name, filters)
+    if change is None:
+        return []
+    verb, wanted = change
+    await bus.jetstream.add_consumer(stream, wanted)
+    return [Change(verb, f"consumer {name} on {stream}")]
+
+
+async def _consumer_change(
+    bus: Bus, stream: str, name: str, filters: frozenset[str]
+) -> tuple[str, api.ConsumerConfig] | None:
     try:
         present = (await bus.jetstream.consumer_info(stream, name)).config
     except NotFoundError:
-        await bus.jetstream.add_consumer(stream, _consumer(bus, name, filters))
-        return [Change("created", f"consumer {name} on {stream}")]
+        return "created", _consumer(bus, name, filters)
     heard = frozenset(present.filter_subjects or ([present.filter_subject] if present.filter_subject else []))
     wanted = _consumer(bus, name, heard | filters)
     if not filters - heard and not _differs(wanted, present, but=("filter_subjects", "filter_subject")):
-        return []
-    await bus.jetstream.add_consumer(stream, wanted)
-    return [Change("updated", f"consumer {name} on {stream}")]
+        return None
+    return "updated", wanted
 
 
 def _consumer(bus: Bus, name: str, filters: frozenset[str]) -> api.ConsumerConfig:

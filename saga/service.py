@@ -21,7 +21,14 @@ from events.definitions import Definitions
 from events.inbox import GUARD
 from events.names import TIMEKEEPER
 from events.settings import BusSettings
-from events.streams import apply_consumers, apply_redrives, declare, topology_lock
+from events.streams import (
+    ConsumerSpec,
+    apply_consumers,
+    apply_redrives,
+    consumers_stand,
+    declare,
+    topology_lock,
+)
 from saga import failpoints
 from saga.action import Action, Environment
 from saga.breaker import BreakerConfig, Breakers
@@ -97,10 +104,7 @@ async def serve(
     """The participants of these actions, taking deliveries until the block ends."""
     failpoints.arm(os.environ if environment is None else environment)
     mine = {action.name for action in actions}
-    async with topology_lock(bus):
-        specs = [spec for spec in consumers_for(bus, definitions.all()) if spec.action in mine]
-        await apply_consumers(bus, specs)
-        await apply_redrives(bus, [TIMEKEEPER, *map(bus.names.consumer, sorted(mine))])
+    await _apply_consumers_of(mine, bus, definitions)
     breakers = Breakers(
         BreakerConfig(
             failure_threshold=settings.breaker_failure_threshold,
@@ -133,6 +137,19 @@ async def serve(
             participants.append(await participant.start())
             stack.push_async_callback(participant.stop, settings.grace_s)
         yield participants
+
+
+async def _apply_consumers_of(actions: set[str], bus: Bus, definitions: Definitions) -> None:
+    def wanted() -> list[ConsumerSpec]:
+        return [spec for spec in consumers_for(bus, definitions.all()) if spec.action in actions]
+
+    redrives = [TIMEKEEPER, *map(bus.names.consumer, sorted(actions))]
+    # A restart changes nothing, and must not wait for the lock of a process that was killed.
+    if await consumers_stand(bus, wanted(), redrives):
+        return
+    async with topology_lock(bus):
+        await apply_consumers(bus, wanted())
+        await apply_redrives(bus, redrives)
 
 
 def service_app(*actions: Action) -> FastStreamApp:

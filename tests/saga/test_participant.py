@@ -10,7 +10,7 @@ from contracts.definition import SagaDefinition
 from contracts.facts import FactKind
 from contracts.failure import Conflict
 from contracts.retries import FixedRetry
-from events.streams import declare
+from events.streams import declare, topology_lock
 from saga.action import ActionContext, StepDatabase, Unavailable
 from saga.client import StartOptions
 from saga.state import SagaStatus, StepStatus
@@ -222,3 +222,20 @@ async def test_facts_carry_time_cause_and_trace(running: Running, world: World) 
     ids = {fact.id for fact in facts}
     assert all(fact.causationid in ids for fact in facts[1:])
     assert all(fact.time.utcoffset() == datetime.now(UTC).utcoffset() for fact in facts)
+
+
+async def test_a_restart_does_not_wait_for_the_lock_of_a_process_that_was_killed(
+    running: Running, world: World
+) -> None:
+    await running.publish(CHAIN)
+    async with running.serving(*actions(world, "a", "b", "c")):
+        await running.ended(CHAIN, await running.start(CHAIN, value=1))
+    held = topology_lock(running.bus)
+    await held.__aenter__()
+    try:
+        async with asyncio.timeout(5):
+            await running.publish(CHAIN)
+            async with running.serving(*actions(world, "a", "b", "c")):
+                await running.ended(CHAIN, await running.start(CHAIN, value=1))
+    finally:
+        await held.__aexit__(None, None, None)
