@@ -80,10 +80,10 @@ class Definitions:
         Raises Conflict if the version exists with another content.
         """
         known = await self.fetch(definition.ref)
-        if known is not None and known.content_hash == definition.content_hash:
-            # A restart changes nothing, and must not wait for the lock of a process that was killed.
-            if await consumers_stand(self._bus, specs(self._bus, [definition])):
-                return []
+        unchanged = known is not None and known.content_hash == definition.content_hash
+        # A restart changes nothing, and must not wait for the lock of a process that was killed.
+        if unchanged and await consumers_stand(self._bus, specs(self._bus, [definition])):
+            return []
         async with topology_lock(self._bus):
             present = await self.fetch(definition.ref)
             if present is not None and present.content_hash != definition.content_hash:

@@ -57,16 +57,14 @@ async def kill_participants(field: Field) -> None:
 async def kill_log(field: Field) -> None:
     """kill -9 of the saga log once a second."""
     while True:
-        await asyncio.sleep(0.5 + field.random.random())
+        await asyncio.sleep(0.2 + field.random.random())
         field.struck["log kills"] += field.ground.log.signal(signal.SIGKILL)
 
 
 async def kill_server(field: Field) -> None:
     """kill -9 of nats-server every two seconds, and a restart on the same store."""
-    server = field.ground.server
-    assert server is not None
     while True:
-        await asyncio.sleep(1 + 2 * field.random.random())
+        await asyncio.sleep(0.5 + 2 * field.random.random())
         await asyncio.shield(_kill_and_start(field))
 
 

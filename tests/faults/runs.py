@@ -13,6 +13,8 @@ from tests.faults.verdict import Verdict, judge
 from tests.faults.zygote import Zygote
 
 QUIET_S = 40.0
+"""So long without any fact, and what is not at rest is stuck."""
+_STRUCK_UNTIL = 0.9
 _OUTCOMES = ("completed", "compensated", "failed")
 
 
@@ -38,6 +40,7 @@ async def run_fault(fault: Fault, sagas: int, seed: int, folder: Path, zygote: Z
         field = Field(ground, load, Random(seed))
         async with _striking(fault, field):
             await load.start(sagas)
+            await load.until(lambda: load.at_rest >= _STRUCK_UNTIL * sagas, quiet_s=QUIET_S)
         await load.all_at_rest(quiet_s=QUIET_S)
         if fault.log_at_the_end:
             ground.keep_log()
