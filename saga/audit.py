@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from contracts.definition import SagaDefinition
-from contracts.facts import STARTED_KEY, Fact, Recorded
+from contracts.facts import STARTED_KEY, AttemptFailed, Fact, FactKind, Recorded
 from contracts.failure import InvalidContract
 from contracts.subjects import SAGA_STEP
 from events.bus import Bus
@@ -52,11 +52,13 @@ class Violation:
 
 @dataclass(slots=True)
 class Audited:
-    """One saga as far as it was heard. `at_log`: its state at the log's position."""
+    """One saga as far as it was heard. `silent_from`: until then there was, or will be, a reason to be silent.
+    `at_log`: its state at the log's position.
+    """
 
     definition: str
     story: Story
-    heard_at: datetime
+    silent_from: datetime
     violations: list[Violation] = field(default_factory=list)
     at_log: SagaState | None = None
 
@@ -112,7 +114,7 @@ class Auditor:
                 Violation(fact.sagaid, Breach(Invariant.ONE_DEFINITION, fact.key[0], detail))
             )
         saga.story, found = saga.story.then(Recorded(message.sequence, fact))
-        saga.heard_at = message.stored_at
+        saga.silent_from = max(message.stored_at, _promised(fact) or message.stored_at)
         saga.violations += [Violation(fact.sagaid, breach) for breach in found]
         if self.log is not None and message.sequence <= self.log.positions.get(partition, 0):
             saga.at_log = saga.story.state
@@ -131,14 +133,14 @@ class Auditor:
 
     def violations(self, *, started: Collection[str] = (), silent_since: datetime) -> list[Violation]:
         """Everything that is broken. `started`: sagas whose start was acknowledged. A saga that is under way
-        and of which nothing was heard since `silent_since` is stuck.
+        and has had no reason to be silent since `silent_since` is stuck.
         """
         found = [violation for saga in self.sagas.values() for violation in saga.violations]
         for saga_id in sorted(set(started) - self.sagas.keys() - self.cut_off):
             detail = "its start was acknowledged, and it is not in the stream"
             found.append(Violation(saga_id, Breach(Invariant.NONE_LOST, SAGA_STEP, detail)))
         for saga_id, saga in self.sagas.items():
-            if saga.heard_at <= silent_since:
+            if saga.silent_from <= silent_since:
                 found += [Violation(saga_id, breach) for breach in end_breaches(saga.state)]
         if self.log is not None:
             found += log_violations(self.sagas, self.log)
@@ -147,6 +149,13 @@ class Auditor:
     def by_status(self) -> dict[str, int]:
         """How many sagas there are of each status."""
         return dict(sorted(Counter(saga.state.status.value for saga in self.sagas.values()).items()))
+
+
+def _promised(fact: Fact) -> datetime | None:
+    """When a fact says that the next attempt will be."""
+    if fact.kind != FactKind.ATTEMPT_FAILED:
+        return None
+    return AttemptFailed.model_validate(fact.data).not_before
 
 
 def log_violations(sagas: Mapping[str, Audited], log: LogRows) -> Iterator[Violation]:
@@ -194,13 +203,6 @@ async def read_log(database: Database) -> LogRows:
     )
 
 
-async def hear_all(auditor: Auditor, bus: Bus, definitions: Definitions) -> None:
-    """Let the auditor hear everything that is in the streams now."""
-    async for partition, message in everything(bus):
-        await learn(definitions, message)
-        auditor.hear(partition, message)
-
-
 async def everything(bus: Bus) -> AsyncIterator[tuple[int, StreamMessage]]:
     """Every message that is in the streams now, with its partition, in order."""
     for partition in range(bus.settings.partitions):
@@ -222,8 +224,3 @@ async def learn(definitions: Definitions, message: StreamMessage) -> None:
             await definitions.fetch(Fact.decode(message.payload).definition)
         except InvalidContract:
             return
-
-
-def silent_since(now: datetime, stuck_after_s: float) -> datetime:
-    """What was heard of before this moment, and is not at rest, is stuck."""
-    return now - timedelta(seconds=stuck_after_s)

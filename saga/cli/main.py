@@ -1,6 +1,6 @@
 """The command `saga`. Commands import what they need when they run, so that `saga --help` is fast.
 
-Exit codes: 0 ok, 2 usage, 3 not found, 4 conflict, 6 unreachable, 7 timeout, 8 saga failed,
+Exit codes: 0 ok, 2 usage, 3 not found, 4 conflict, 6 unreachable, 7 timeout, 8 saga failed or audit violated,
 9 saga compensated.
 """
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from saga.cli import dlq, intervene
+from saga.cli import audit, dlq, intervene
 from saga.cli.options import DEFAULT_API, Api, Output
 from saga.cli.output import Format, say, write
 
@@ -25,6 +25,7 @@ definitions_app = typer.Typer(no_args_is_help=True, help="The contracts: list, s
 schemas_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of all contracts.")
 intervene.add_to(app)
 app.add_typer(dlq.app, name="dlq")
+audit.add_to(app)
 app.add_typer(definitions_app, name="definitions")
 app.add_typer(schemas_app, name="schemas")
 

@@ -52,7 +52,8 @@ async def cli(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cli]:
             assert line, "saga up ended at its start"
             word, _, rest = line.strip().partition(" ")
             said[word] = rest.split()[0] if rest.split() else ""
-    yield Cli(said["API"].removesuffix("/api/v1"), {**environment, "NATS_URL": said["bus"]})
+    told = {**environment, "NATS_URL": said["bus"], "SAGA_DATA": str(data)}
+    yield Cli(said["API"].removesuffix("/api/v1"), told)
     process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(30):
         await process.wait()
@@ -135,6 +136,29 @@ async def test_a_bad_line_is_named(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"nonsense": 1}\n')
     code, _, err = await cli.run("publish", str(tmp_path / "bad.jsonl"))
     assert (code, "line 1" in err) == (2, True)
+
+
+async def test_the_audit_passes_what_is_right_and_exits_with_eight_on_what_is_not(
+    cli: Cli, tmp_path: Path
+) -> None:
+    saga = await cli.json("start", "payment-standard", "--input", json.dumps(payment()), "--wait")
+    code, out, err = await cli.run("audit", saga["saga_id"], "--json")
+    report = json.loads(out)
+    assert (code, report["violations"], report["log_compared"]) == (0, [], 1), err
+    (tmp_path / "started").write_text(f"{saga['saga_id']}\nnever-stored\n")
+    code, out, _ = await cli.run("audit", "--started", str(tmp_path / "started"), "--json")
+    report = json.loads(out)
+    assert (code, [one["saga_id"] for one in report["violations"]]) == (8, ["never-stored"])
+    assert report["sagas"] >= 1
+    code, out, _ = await cli.run("audit", "--def", "payment-standard")
+    assert (code, "violations" in out) == (0, True)
+
+
+async def test_the_audit_names_what_it_cannot_find(cli: Cli) -> None:
+    assert (await cli.run("audit", "unknown"))[0] == 3
+    assert (await cli.run("audit", "--started", "/no/such/file"))[0] == 3
+    code, _, err = await cli.run("audit", "--log", "sqlite+aiosqlite:////no/such.db")
+    assert (code, len(err.strip().splitlines())) == (6, 1)
 
 
 async def test_doctor_finds_the_server(cli: Cli) -> None:
