@@ -71,6 +71,7 @@ async def attempt_to_do(
         intent = await inbox.intend(key)
         if intent.output is not None:
             return intent.output
+        failpoints.at("do.effect.noted", ctx.step)
         try:
             output = _dump(action, await action.handler(ctx, command))
         except (Refused, Unavailable) as error:

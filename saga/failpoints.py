@@ -6,8 +6,9 @@ For tests only; not armed, a point is one comparison.
 
     do.read       before and after the saga is read for a step that may be due (also where no reading is needed)
     do.started    before and after `started` is stated
-    do.effect     before the handler; `outside`: an effect outside the database has happened, the guard does
-                  not know it yet; after: its transaction is committed
+    do.effect     before the handler and the guard; after: its transaction is committed. Of an effect outside
+                  the database: `noted` by the guard, not done yet; `outside`: done, and the guard does not
+                  know it yet
     do.publish    before and after `completed` is stated
     do.abort      before and after `failed` and the abort are stated
     do.ack        before and after the delivery is acknowledged
@@ -27,7 +28,7 @@ from contracts.failure import InvalidContract
 VARIABLE = "SAGA_FAILPOINT"
 DO = (
     "do.read.before", "do.read.after", "do.started.before", "do.started.after", "do.effect.before",
-    "do.effect.outside", "do.effect.after", "do.publish.before", "do.publish.after", "do.abort.before",
+    "do.effect.noted", "do.effect.outside", "do.effect.after", "do.publish.before", "do.publish.after", "do.abort.before",
     "do.abort.after", "do.ack.before", "do.ack.after",
 )  # fmt: skip
 UNDO = (

@@ -39,23 +39,27 @@ _POLL_S = 0.02
 
 @dataclass(slots=True)
 class Service:
-    """A process that shall live: whoever kills it gets it back."""
+    """A process that shall live: whoever kills it gets it back. `once`: only its first start is told this."""
 
     name: str
     entry: str
     argv: tuple[str, ...]
     environment: dict[str, str]
     out: Path
+    once: dict[str, str] = field(default_factory=dict)
+    first: Child | None = None
     child: Child | None = None
     wanted: bool = True
-    starts: int = 0
+    born: asyncio.Event = field(default_factory=asyncio.Event)
     keeper: asyncio.Task[None] | None = None
 
     async def keep(self, zygote: Zygote) -> None:
         """Start it, and start it again whenever it has ended."""
         while self.wanted:
-            self.child = await zygote.spawn(self.entry, self.argv, self.environment, self.out)
-            self.starts += 1
+            told = self.environment if self.first else self.environment | self.once
+            self.child = await zygote.spawn(self.entry, self.argv, told, self.out)
+            self.first = self.first or self.child
+            self.born.set()
             await self.child.ended.wait()
             await asyncio.sleep(_RESTART_S)
 
@@ -96,12 +100,22 @@ class Ground:
         return self.services["log"]
 
     def keep(
-        self, name: str, *argv: str, entry: str = _SAGA, replica: int = 0, **environment: str
+        self,
+        name: str,
+        *argv: str,
+        entry: str = _SAGA,
+        replica: int = 0,
+        once: Mapping[str, str] = MappingProxyType({}),
     ) -> Service:
         """Start a service and keep it alive."""
         title = f"{name}-{replica}" if replica else name
         service = Service(
-            title, entry, argv or (name,), self.environment | environment, self.folder / f"{title}.out"
+            title,
+            entry,
+            argv or (name,),
+            dict(self.environment),
+            self.folder / f"{title}.out",
+            dict(once),
         )
         self.services[title] = service
         service.keeper = asyncio.create_task(service.keep(self.zygote), name=f"keeper of {title}")
@@ -130,10 +144,10 @@ class Ground:
     def _told(self) -> Path:
         return self.folder / "dropped.json"
 
-    async def end(self, service: Service) -> None:
+    async def end(self, service: Service, *, title: str = "") -> None:
         """Stop keeping it."""
         await service.end()
-        self.services.pop(service.name, None)
+        self.services.pop(title or service.name, None)
 
     async def statement(self) -> list[dict[str, object]]:
         """What the operators have paid and taken back."""
@@ -154,7 +168,7 @@ async def standing(
     with_log: bool = True,
     drop: Mapping[str, float] = MappingProxyType({}),
     seed: int = 0,
-    **environment: str,
+    ack_wait_s: float = ACK_WAIT_S,
 ) -> AsyncIterator[Ground]:
     """The ground, until the end of the block. `replicas`: processes per step. `url`: of a server that runs."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,7 +178,7 @@ async def standing(
         if url is None:
             server = EmbeddedServer(find_binary(os.environ), folder / "nats", sync_interval="always")
             url = (await stack.enter_async_context(server)).url
-        told = BusSettings(url=url, ack_wait_s=ACK_WAIT_S, publish_timeout_s=2.0, replicas=bus_replicas)
+        told = BusSettings(url=url, ack_wait_s=ack_wait_s, publish_timeout_s=2.0, replicas=bus_replicas)
         bus = await stack.enter_async_context(await Bus.connect(told))
         await declare(bus)
         definitions = await stack.enter_async_context(Definitions.open(bus))
@@ -173,7 +187,7 @@ async def standing(
         port = _free_port()
         ground = Ground(
             folder, server, zygote, bus, definitions, settings, f"http://127.0.0.1:{port}",
-            _told(url, bus_replicas, settings, port) | environment,
+            _environment(told, settings, port),
         )  # fmt: skip
         stack.push_async_callback(_end_all, ground)
         ground.keep("operators", "sandbox", "mobile-money", "--port", str(port), "--data", str(settings.data))
@@ -188,12 +202,12 @@ async def standing(
         yield ground
 
 
-def _told(url: str, replicas: int, settings: ServiceSettings, port: int) -> dict[str, str]:
+def _environment(bus: BusSettings, settings: ServiceSettings, port: int) -> dict[str, str]:
     return {
-        "NATS_URL": url,
-        "SAGA_BUS_ACK_WAIT_S": str(ACK_WAIT_S),
+        "NATS_URL": bus.url,
+        "SAGA_BUS_ACK_WAIT_S": str(bus.ack_wait_s),
         "SAGA_BUS_PUBLISH_TIMEOUT_S": "1",
-        "SAGA_BUS_REPLICAS": str(replicas),
+        "SAGA_BUS_REPLICAS": str(bus.replicas),
         "SAGA_DATA": str(settings.data),
         "SAGA_OPERATOR_URL": f"http://127.0.0.1:{port}",
         "SAGA_LOG_LEVEL": os.environ.get("SAGA_LOG_LEVEL", "WARNING"),

@@ -69,6 +69,9 @@ class Load:
     def at_rest(self) -> int:
         return len(self._at_rest & self.started.keys())
 
+    def is_at_rest(self, saga_id: str) -> bool:
+        return saga_id in self._at_rest
+
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Hear the stream until the end of the block; if that fails, so does the block."""
@@ -107,10 +110,10 @@ class Load:
             assert (second.saga_id, second.created) == (first.saga_id, False)
             self.resent += 1
 
-    async def start_one(self, number: int, request: PaymentRequest) -> StartedSaga:
+    async def start_one(self, number: int, request: PaymentRequest, definition: str = "") -> StartedSaga:
         """Start a payment, again and again until it is acknowledged, by the same key."""
         options = StartOptions(idempotency_key=f"payment-{self.seed}-{number}")
-        definition = choose(request).name
+        definition = definition or choose(request).name
         while True:
             try:
                 saga = await self.client.start(definition, request.model_dump(mode="json"), options)
@@ -135,8 +138,9 @@ class Load:
     async def until(self, holds: Callable[[], bool], *, quiet_s: float) -> bool:
         """Wait until something holds, looked at after every burst of facts; False if nothing was heard for so
         long."""
+        since = monotonic()
         while not holds():
-            left = self.heard_at + quiet_s - monotonic()
+            left = max(since, self.heard_at) + quiet_s - monotonic()
             if left <= 0:
                 return False
             with suppress(TimeoutError):

@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,14 @@ class Child:
     pid: int
     status: int | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def stops(self, timeout_s: float) -> bool:
+        """Wait until a signal has paused it; False if that does not happen in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self.stopped.wait()
+        return self.stopped.is_set()
 
     @property
     def alive(self) -> bool:
@@ -98,6 +107,8 @@ class Zygote:
                     child.signal(signal.SIGKILL)
                 else:
                     asked.set_result(child)
+            elif "stopped" in told:
+                self._children[told["pid"]].stopped.set()
             else:
                 child = self._children.pop(told["pid"])
                 child.status = told["status"]
@@ -142,9 +153,12 @@ def _serve(requests: IO[bytes], woken: int) -> None:
 
 def _reap(children: set[int]) -> None:
     while children:
-        pid, status = os.waitpid(-1, os.WNOHANG)
+        pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
         if pid == 0:
             return
+        if os.WIFSTOPPED(status):
+            _tell(pid=pid, stopped=1)
+            continue
         children.discard(pid)
         _tell(pid=pid, status=os.waitstatus_to_exitcode(status))
 
