@@ -1,6 +1,5 @@
 """Bad input: a clear error to whoever sends it, or a dead letter with the reason; everything else goes on."""
 
-
 import pytest
 from nats.js.errors import APIError
 from pydantic import ValidationError
