@@ -1,8 +1,10 @@
 """The guard: one row per (saga, step) in the effect's own database; the first of effect, refusal, undo wins.
 
     intent   an external effect may be under way           (only for effects outside the database)
+    shared   so it may, and more than one worker has tried  (likewise)
     effect   it happened; the output is kept, and given again to every later attempt
-    refusal  it was refused for good; a paused worker that wakes up later finds it and does nothing
+    refusal  it failed for good; a paused worker that wakes up later finds it and states the same
+    undoing  it is being undone outside: what comes late does nothing, and a crash undoes again
     undone   it was undone, or must never happen any more: the tombstone of an undo that found nothing
 
 The row commits in one transaction with the effect. So a delivery that comes again, a crash between effect
@@ -57,6 +59,8 @@ class EffectKey:
     step: str
 
 
+_UNDER_WAY = ("intent", "shared")
+
 type Output = dict[str, Any]
 type Effect = Callable[[AsyncSession], Awaitable[Output]]
 type Undo = Callable[[AsyncSession, Output | None], Awaitable[None]]
@@ -100,33 +104,46 @@ class Inbox:
             if row is None:
                 await self._insert(session, key, "intent")
                 return Intent()
-            return Intent(tried_before=True, output=None if row.state == "intent" else _decided(key, row))
+            if row.state not in _UNDER_WAY:
+                return Intent(tried_before=True, output=_decided(key, row))
+            if row.state == "intent":
+                await self._set(session, key, "shared")
+            return Intent(tried_before=True)
 
     async def conclude(self, key: EffectKey, output: Output) -> None:
-        """After an effect outside the database. Raises AlreadyUndone if an undo came in between."""
+        """After an effect outside the database.
+
+        Raises AlreadyUndone or AlreadyRefused if that came in between: the undo takes the effect back.
+        """
         async with self._database.transaction() as session:
             row = await _row(session, key)
-            if row is not None and row.state != "intent":
+            if row is not None and row.state not in _UNDER_WAY:
                 _decided(key, row)
                 return
             await self._set(session, key, "effect", output=output)
 
-    async def refuse(self, key: EffectKey, failure: Failure) -> Output | None:
-        """Note that the step is refused for good, unless its effect has happened: then give its output.
+    async def refuse(self, key: EffectKey, failure: Failure) -> Failure | Output:
+        """Note that the step has failed for good; the failure that stands, or the output if its effect has
+        happened.
 
+        That one try had no effect says nothing while another may have one: then the effect is unknown.
         Raises AlreadyUndone if an undo came first.
         """
         async with self._database.transaction() as session:
             row = await _row(session, key)
+            if row is not None and row.state not in _UNDER_WAY:
+                try:
+                    return _decided(key, row)
+                except AlreadyRefused as first:
+                    return first.failure
+            if row is not None and row.state == "shared":
+                failure = failure.model_copy(update={"effect": "unknown"})
+            noted = failure.model_dump(mode="json")
             if row is None:
-                await self._insert(session, key, "refusal", failure=failure.model_dump(mode="json"))
-            elif row.state == "intent" and failure.effect == "none":
-                await self._set(session, key, "refusal", failure=failure.model_dump(mode="json"))
-            elif row.state == "undone":
-                raise AlreadyUndone(f"step {key.step} of saga {key.saga_id} was undone before")
-            elif row.state == "effect":
-                return dict(row.output)
-            return None
+                await self._insert(session, key, "refusal", failure=noted)
+            else:
+                await self._set(session, key, "refusal", failure=noted)
+            return failure
 
     async def undo(self, key: EffectKey, undo: Undo) -> None:
         """Undo the effect, in one transaction with its tombstone; without an effect, only the tombstone.
@@ -141,11 +158,13 @@ class Inbox:
             await self._set(session, key, "undone", output=row.output)
 
     async def undo_outside(self, key: EffectKey, undo: Callable[[Output | None], Awaitable[None]]) -> None:
-        """As `undo`, outside the database; the tombstone follows, so a crash in between undoes again."""
+        """As `undo`, outside the database: who comes late finds that it is being undone, and a crash before
+        the tombstone undoes again."""
         async with self._database.transaction() as session:
             row = await self._to_undo(session, key)
-        if row is None:
-            return
+            if row is None:
+                return
+            await self._set(session, key, "undoing", output=row.output)
         await undo(row.output)
         async with self._database.transaction() as session:
             await self._set(session, key, "undone", output=row.output)
@@ -156,7 +175,7 @@ class Inbox:
         if row is None:
             await self._insert(session, key, "undone")
             return None
-        if row.state == "refusal":
+        if row.state == "refusal" and row.failure["effect"] == "none":
             raise AlreadyUndone(
                 f"step {key.step} of saga {key.saga_id} was refused, there is nothing to undo"
             )
@@ -182,7 +201,7 @@ async def _row(session: AsyncSession, key: EffectKey) -> Any:
 
 
 def _decided(key: EffectKey, row: Any) -> Output:
-    if row.state == "undone":
+    if row.state in ("undone", "undoing"):
         raise AlreadyUndone(f"step {key.step} of saga {key.saga_id} was undone before")
     if row.state == "refusal":
         raise AlreadyRefused(Failure.model_validate(row.failure))

@@ -121,12 +121,14 @@ class Worker:
             if again is not None:
                 return await self._voice.again(turn, again)
         try:
-            output = await self._note_refusal(turn, failure)
+            stands = await self._note_refusal(turn, failure)
         except AlreadyUndone:
             return await self._refused(turn, failure=failure)
-        if output is not None and scope is not None:
+        if isinstance(stands, Failure):
+            failure = stands
+        elif scope is not None:
             # Another replica's effect came first, so the step has not failed.
-            return await self._complete(turn, output, scope, attempt, monotonic())
+            return await self._complete(turn, stands, scope, attempt, monotonic())
         if delay_s is not None:
             return await self._refused(turn, failure=failure)
         carried = Carried()
@@ -137,10 +139,11 @@ class Worker:
             return await self._abort(turn, failed)
         return await self._state_failed(turn, failed)
 
-    async def _note_refusal(self, turn: Turn, failure: Failure) -> dict[str, Any] | None:
-        """Let the guard bar a later effect of this step; the output, if its effect has happened already."""
+    async def _note_refusal(self, turn: Turn, failure: Failure) -> Failure | dict[str, Any]:
+        """Let the guard bar a later effect of this step; the failure that stands, or the output if there was
+        an effect already."""
         if self._tools.inbox is None:
-            return None
+            return failure
         return await self._tools.inbox.refuse(EffectKey(turn.saga_id, turn.step.name), failure)
 
     async def _abort(self, turn: Turn, failed: StepFailed) -> Answer:
@@ -244,11 +247,11 @@ class Worker:
                 {"code": CODE_SKIPPED, "message": f"skipped by {skip.by}: {skip.reason}", "effect": effect}
             )
             try:
-                output = await self._note_refusal(turn, wanted)
+                stands = await self._note_refusal(turn, wanted)
             except AlreadyUndone:
                 return await self._refused(turn)
-            if output is not None:
-                return await self._complete(turn, output, skip.scope, 1, monotonic())
+            if not isinstance(stands, Failure):
+                return await self._complete(turn, stands, skip.scope, 1, monotonic())
         carried = carry(turn.definition, turn.step.name, skip.scope)
         skipped = StepSkipped.model_validate({"reason": skip.reason, "by": skip.by, "carried": carried})
         if await self._voice.state(turn, FactKind.SKIPPED, skipped):

@@ -51,7 +51,7 @@ async def test_a_tombstone_keeps_a_late_effect_from_happening(inbox: Inbox) -> N
 
 async def test_a_refusal_keeps_a_late_effect_from_happening_and_needs_no_undo(inbox: Inbox) -> None:
     counted = Counted()
-    assert await inbox.refuse(KEY, REFUSAL) is None
+    assert await inbox.refuse(KEY, REFUSAL) == REFUSAL
     with pytest.raises(AlreadyRefused):
         await inbox.once(KEY, counted.effect)
     with pytest.raises(AlreadyUndone):
@@ -77,7 +77,7 @@ async def test_an_effect_outside_whose_end_is_not_known_is_undone(inbox: Inbox) 
     counted = Counted()
     assert not (await inbox.intend(KEY)).tried_before
     assert (await inbox.intend(KEY)).tried_before
-    assert await inbox.refuse(KEY, UNSURE) is None
+    assert await inbox.refuse(KEY, UNSURE) == UNSURE
     await inbox.undo_outside(KEY, counted.undo_outside)
     assert counted.undone == [None]
     with pytest.raises(AlreadyUndone):
@@ -98,3 +98,56 @@ async def test_a_failed_effect_leaves_nothing_behind(inbox: Inbox) -> None:
     with pytest.raises(RuntimeError):
         await inbox.once(KEY, broken)
     assert await inbox.once(KEY, counted.effect) == {"n": 1}
+
+
+async def test_a_paused_worker_that_concludes_after_a_failure_of_unknown_effect_states_that_failure(
+    inbox: Inbox,
+) -> None:
+    await inbox.intend(KEY)
+    await inbox.intend(KEY)
+    assert await inbox.refuse(KEY, UNSURE) == UNSURE
+    with pytest.raises(AlreadyRefused) as told:
+        await inbox.conclude(KEY, {"reference": "r"})
+    assert told.value.failure == UNSURE
+    counted = Counted()
+    await inbox.undo_outside(KEY, counted.undo_outside)
+    assert counted.undone == [None]
+
+
+async def test_a_failure_without_effect_says_nothing_while_another_worker_is_at_it(inbox: Inbox) -> None:
+    await inbox.intend(KEY)
+    await inbox.intend(KEY)
+    stands = await inbox.refuse(KEY, REFUSAL)
+    assert isinstance(stands, Failure)
+    assert (stands.code, stands.effect) == (REFUSAL.code, "unknown")
+
+
+async def test_the_first_refusal_stands(inbox: Inbox) -> None:
+    await inbox.refuse(KEY, UNSURE)
+    assert await inbox.refuse(KEY, REFUSAL) == UNSURE
+
+
+async def test_an_undo_outside_leaves_its_tombstone_before_it_is_done(inbox: Inbox) -> None:
+    await inbox.intend(KEY)
+
+    async def undo(output: Any) -> None:
+        with pytest.raises(AlreadyUndone):
+            await inbox.conclude(KEY, {"reference": "r"})
+        with pytest.raises(AlreadyUndone):
+            await inbox.refuse(KEY, REFUSAL)
+
+    await inbox.undo_outside(KEY, undo)
+
+
+async def test_an_undo_outside_that_was_cut_off_is_done_again(inbox: Inbox) -> None:
+    async def cut_off(output: Any) -> None:
+        raise RuntimeError("killed")
+
+    counted = Counted()
+    await inbox.intend(KEY)
+    await inbox.conclude(KEY, {"reference": "r"})
+    with pytest.raises(RuntimeError):
+        await inbox.undo_outside(KEY, cut_off)
+    await inbox.undo_outside(KEY, counted.undo_outside)
+    await inbox.undo_outside(KEY, counted.undo_outside)
+    assert counted.undone == [{"reference": "r"}]
