@@ -17,7 +17,7 @@ from nats.js import api
 from nats.js.errors import NotFoundError
 
 from contracts.facts import Fact, FactKey, Recorded
-from contracts.failure import InvalidContract, SagaError
+from contracts.failure import InvalidContract, NotFound, SagaError
 from contracts.subjects import partition_of
 from events.bus import Bus
 
@@ -118,8 +118,12 @@ async def _filtered(bus: Bus, stream: str, subject: str, until: int) -> list[Str
 
 
 async def last_sequence(bus: Bus, partition: int) -> int:
-    """The sequence of the newest message in a partition; 0 if it is empty."""
-    return int((await bus.jetstream.stream_info(bus.names.facts(partition))).state.last_seq)
+    """The sequence of the newest message in a partition; 0 if it is empty. Raises NotFound if it is not there."""
+    stream = bus.names.facts(partition)
+    try:
+        return int((await bus.jetstream.stream_info(stream)).state.last_seq)
+    except NotFoundError as error:
+        raise NotFound(f"no stream {stream}: nothing was ever served on this bus (saga up, saga serve)") from error
 
 
 async def follow(

@@ -28,8 +28,8 @@ from contracts.failure import InvalidContract
 VARIABLE = "SAGA_FAILPOINT"
 DO = (
     "do.read.before", "do.read.after", "do.started.before", "do.started.after", "do.effect.before",
-    "do.effect.noted", "do.effect.outside", "do.effect.after", "do.publish.before", "do.publish.after", "do.abort.before",
-    "do.abort.after", "do.ack.before", "do.ack.after",
+    "do.effect.noted", "do.effect.outside", "do.effect.after", "do.publish.before", "do.publish.after",
+    "do.abort.before", "do.abort.after", "do.ack.before", "do.ack.after",
 )  # fmt: skip
 UNDO = (
     "undo.read.before", "undo.read.after", "undo.effect.before", "undo.effect.outside", "undo.effect.after",

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from saga.cli import audit, dlq, intervene
+from saga.cli import audit, dlq, intervene, simulate
 from saga.cli.options import DEFAULT_API, Api, Output
 from saga.cli.output import Format, say, write
 
@@ -26,6 +26,7 @@ schemas_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of all contra
 intervene.add_to(app)
 app.add_typer(dlq.app, name="dlq")
 audit.add_to(app)
+simulate.add_to(app)
 app.add_typer(definitions_app, name="definitions")
 app.add_typer(schemas_app, name="schemas")
 

@@ -146,9 +146,8 @@ async def tail(partition: int | None, after: int, *, follow: bool) -> None:
     if after and partition is None and settings.partitions > 1:
         raise InvalidContract("a sequence belongs to one partition: give --partition with --after")
     wanted = range(settings.partitions) if partition is None else [partition]
-    async with await Bus.connect(settings) as bus, asyncio.TaskGroup() as group:
-        for one in wanted:
-            group.create_task(_tail(bus, one, after, follow=follow))
+    async with await Bus.connect(settings) as bus:
+        await asyncio.gather(*(_tail(bus, one, after, follow=follow) for one in wanted))
 
 
 async def _tail(bus: Bus, partition: int, after: int, *, follow: bool) -> None:

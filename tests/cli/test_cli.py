@@ -190,6 +190,13 @@ async def test_the_tail_names_what_it_cannot_follow(cli: Cli) -> None:
     assert min(json.loads(line)["sequence"] for line in out.splitlines()) == 2
 
 
+async def test_a_bus_on_which_nothing_was_served_is_told_in_one_line(cli: Cli) -> None:
+    for partitions in ("1", "3"):
+        empty = {**cli.environment, "SAGA_BUS_NAMESPACE": "empty", "SAGA_BUS_PARTITIONS": partitions}
+        code, out, err = await Cli(cli.api, empty).run("tail")
+        assert (code, out, len(err.strip().splitlines())) == (3, "", 1)
+
+
 async def test_asyncapi_describes_every_step_service(cli: Cli) -> None:
     code, out, err = await cli.run("asyncapi", "payments")
     assert code == 0, err
