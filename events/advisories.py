@@ -11,14 +11,14 @@ import json
 from typing import Any, Self
 
 import structlog
-from nats.js.errors import NotFoundError
 
 from events.bus import Bus
 from events.clock import Clock, utc_now
 from events.consume import Delivery, PullConsumer
 from events.deadletters import CODE_EXHAUSTED, CODE_UNDECODABLE, bury
-from events.deadletters_codec import LETTER_HEADER, Death, Origin
+from events.deadletters_codec import Origin, death_in
 from events.names import UNDERTAKER
+from events.read import stored
 
 log = structlog.get_logger(__name__)
 
@@ -60,14 +60,13 @@ class Undertaker:
     ) -> tuple[Origin, bytes, str]:
         reason = f"not acknowledged in {deliveries} deliveries, the limit of consumer {consumer}"
         told = Origin(consumer=consumer, stream=stream, sequence=sequence, subject="", deliveries=deliveries)
-        try:
-            message = await self._bus.jetstream.get_msg(stream, seq=sequence)
-        except NotFoundError:
+        message = await stored(self._bus, stream, seq=sequence)
+        if message is None:
             return told, b"", f"{reason}; the message is not in its stream any more"
         headers = message.headers or {}
-        if stream == self._bus.names.dead_letters and LETTER_HEADER in headers:
+        death = death_in(headers) if stream == self._bus.names.dead_letters else None
+        if death is not None:
             # A redrive that was given up: what it carries goes back to where it lay.
-            buried = Death.model_validate_json(headers[LETTER_HEADER]).origin
-            return buried.model_copy(update={"deliveries": deliveries}), message.data or b"", reason
+            return death.origin.model_copy(update={"deliveries": deliveries}), message.data or b"", reason
         found = {"subject": message.subject or "", "headers": dict(headers)}
         return told.model_copy(update=found), message.data or b"", reason

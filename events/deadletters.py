@@ -9,13 +9,12 @@ Crash: a redrive that is stored is heard, once somebody hears; before it is stor
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from nats.errors import Error as NatsError
+import structlog
 from nats.js import api
-from nats.js.errors import NotFoundError
 from prometheus_client import Counter
 
 from contracts.failure import InvalidContract, NotFound
@@ -31,14 +30,15 @@ from events.deadletters_codec import (
 )
 from events.names import MSG_ID
 from events.publish import Fence, Fenced
-from events.read import ReadFailed, last_of
+from events.read import answered, last_of, stored
 
 CODE_UNDECODABLE = "fact.undecodable"
 CODE_UNKNOWN_DEFINITION = "fact.unknown_definition"
 CODE_WRONG_SUBJECT = "fact.wrong_subject"
 CODE_UNANSWERABLE = "fact.unanswerable"
 CODE_EXHAUSTED = "fact.exhausted"
-CODE_GONE = "fact.gone"
+
+log = structlog.get_logger(__name__)
 
 BURIED = Counter("saga_dead_letters_buried_total", "Messages that became dead letters here", ["code"])
 
@@ -71,10 +71,11 @@ async def bury(bus: Bus, origin: Origin, payload: bytes, *, code: str, reason: s
 
 async def read_dead_letter(bus: Bus, sequence: int) -> DeadLetter:
     """One letter with its message and the ruling on it. Raises NotFound."""
-    message = await _stored(bus, seq=sequence) if sequence > 0 else None
-    if message is None or not (message.subject or "").startswith(f"{bus.names.letters}."):
-        raise NotFound(f"no dead letter {sequence}")
-    return await _whole(bus, message)
+    message = await stored(bus, bus.names.dead_letters, seq=sequence) if sequence > 0 else None
+    if message is not None and (message.subject or "").startswith(f"{bus.names.letters}."):
+        with suppress(InvalidContract):
+            return await _whole(bus, message)
+    raise NotFound(f"no dead letter {sequence}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,11 @@ async def list_dead_letters(bus: Bus, wanted: Wanted, *, after: int = 0, limit: 
     chunk: list[DeadLetter] = []
     subjects = f"letter.{wanted.consumer or '*'}.>"
     async for sequence, headers, stored_at in headers_of(bus, subjects, after=after, since=wanted.since):
-        letter = DeadLetter.read(sequence, headers, stored_at, None)
+        try:
+            letter = DeadLetter.read(sequence, headers, stored_at, None)
+        except InvalidContract as error:
+            log.warning("deadletters.foreign", sequence=sequence, reason=str(error))
+            continue
         if wanted.holds(letter):
             chunk.append(letter)
         if len(chunk) == _FETCH:
@@ -124,7 +129,10 @@ async def headers_of(
     bus: Bus, subjects: str, *, after: int = 0, since: datetime | None = None
 ) -> AsyncIterator[tuple[int, Mapping[str, str], datetime]]:
     """The messages there are now below the root of dead letters, without their payloads: sequence, headers
-    and when it was stored. After sequence `after`, or if that is 0, from the time `since` on."""
+    and when it was stored. After sequence `after`, or if that is 0, from the time `since` on.
+
+    Raises ReadFailed.
+    """
     by_time = since is not None and after == 0
     config = api.ConsumerConfig(
         deliver_policy=api.DeliverPolicy.BY_START_TIME if by_time else api.DeliverPolicy.BY_START_SEQUENCE,
@@ -137,11 +145,16 @@ async def headers_of(
         num_replicas=1,
     )
     subject = f"{bus.names.dead_letter_root}.{subjects}"
-    subscription = await bus.jetstream.pull_subscribe(subject, stream=bus.names.dead_letters, config=config)
+    stream = bus.names.dead_letters
+    with answered(stream):
+        subscription = await bus.jetstream.pull_subscribe(subject, stream=stream, config=config)
     try:
-        pending = (await subscription.consumer_info()).num_pending or 0
+        with answered(stream):
+            pending = (await subscription.consumer_info()).num_pending or 0
         while pending:
-            for message in await subscription.fetch(min(pending, _FETCH), timeout=_FETCH_S):
+            with answered(stream):
+                messages = await subscription.fetch(min(pending, _FETCH), timeout=_FETCH_S)
+            for message in messages:
                 told = message.metadata
                 pending = told.num_pending
                 yield told.sequence.stream, message.headers or {}, told.timestamp
@@ -160,17 +173,8 @@ async def _in_state(bus: Bus, letters: Iterable[DeadLetter], state: State | None
 
 
 async def _last(bus: Bus, subject: str) -> DeadLetter | None:
-    message = await _stored(bus, subject=subject)
+    message = await stored(bus, bus.names.dead_letters, subject=subject)
     return await _whole(bus, message) if message else None
-
-
-async def _stored(bus: Bus, **which: Any) -> api.RawStreamMsg | None:
-    try:
-        return await bus.jetstream.get_msg(bus.names.dead_letters, **which)
-    except NotFoundError:
-        return None
-    except (NatsError, TimeoutError) as error:
-        raise ReadFailed(f"{bus.names.dead_letters}: {error or type(error).__name__}") from error
 
 
 async def _whole(bus: Bus, message: api.RawStreamMsg) -> DeadLetter:
@@ -178,7 +182,7 @@ async def _whole(bus: Bus, message: api.RawStreamMsg) -> DeadLetter:
     assert message.time is not None
     letter = DeadLetter.read(message.seq, message.headers or {}, message.time, message.data or b"")
     subject = bus.names.ruling(letter.consumer, letter.sequence)
-    ruling = await _stored(bus, subject=subject)
+    ruling = await stored(bus, bus.names.dead_letters, subject=subject)
     return letter.ruled(ruling_in(ruling.headers) if ruling else None)
 
 

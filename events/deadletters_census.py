@@ -4,13 +4,12 @@ import asyncio
 from collections import Counter
 
 import structlog
-from nats.errors import Error as NatsError
-from nats.js.errors import APIError
 from prometheus_client import Gauge
 
 from events.bus import Bus
 from events.deadletters import headers_of
-from events.deadletters_codec import LETTER_HEADER, Death, ruling_in
+from events.deadletters_codec import death_in, ruling_in
+from events.read import ReadFailed, answered
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +30,8 @@ class Census:
         async with self._counting:
             try:
                 await self._count()
-            except (NatsError, APIError, TimeoutError) as error:
-                log.warning("deadletters.not_counted", error=str(error) or type(error).__name__)
+            except ReadFailed as error:
+                log.warning("deadletters.not_counted", error=str(error))
         counted = Counter(self._codes.values())
         OPEN.clear()
         for code, number in counted.items():
@@ -43,9 +42,11 @@ class Census:
         async for sequence, headers, _ in headers_of(self._bus, "*.>", after=self._seen):
             if ruling := ruling_in(headers):
                 self._codes.pop(ruling.letter, None)
-            elif LETTER_HEADER in headers:
-                self._codes[sequence] = Death.model_validate_json(headers[LETTER_HEADER]).code
+            elif death := death_in(headers):
+                self._codes[sequence] = death.code
             self._seen = sequence
-        state = (await self._bus.jetstream.stream_info(self._bus.names.dead_letters)).state
+        stream = self._bus.names.dead_letters
+        with answered(stream):
+            state = (await self._bus.jetstream.stream_info(stream)).state
         # What was too old has left the stream, oldest first.
         self._codes = {at: code for at, code in self._codes.items() if at >= state.first_seq}

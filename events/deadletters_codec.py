@@ -9,9 +9,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from contracts.failure import InvalidContract
 from events.consume import Delivery
+
+log = structlog.get_logger(__name__)
 
 LETTER_HEADER = "Saga-Dead-Letter"
 RULING_HEADER = "Saga-Dead-Letter-Ruling"
@@ -96,10 +100,16 @@ class DeadLetter(_Value):
     def read(
         cls, sequence: int, headers: Mapping[str, str], stored_at: datetime, payload: bytes | None
     ) -> Self:
-        """The letter in a stored message; `payload` None if the server left it out."""
+        """The letter in a stored message; `payload` None if the server left it out.
+
+        Raises InvalidContract for a message of somebody else's.
+        """
+        death = death_in(headers)
+        if death is None:
+            raise InvalidContract(f"message {sequence} has no header {LETTER_HEADER} that can be read")
         return cls(
             sequence=sequence,
-            death=Death.model_validate_json(headers[LETTER_HEADER]),
+            death=death,
             buried_at=stored_at,
             size=int(headers[_SIZE]) if payload is None else len(payload),
             payload=payload,
@@ -126,20 +136,37 @@ class DeadLetter(_Value):
 
 
 def ruling_in(headers: Mapping[str, str] | None) -> Ruling | None:
-    """The word that a message carries, if it carries one."""
-    text = (headers or {}).get(RULING_HEADER)
-    return Ruling.model_validate_json(text) if text else None
+    """The word that a message carries, if it carries one that can be read."""
+    return _in_header(Ruling, headers, RULING_HEADER)
+
+
+def death_in(headers: Mapping[str, str] | None) -> Death | None:
+    """What a message says of a dead letter, if it does and can be read."""
+    return _in_header(Death, headers, LETTER_HEADER)
+
+
+def _in_header[Told: BaseModel](
+    model: type[Told], headers: Mapping[str, str] | None, name: str
+) -> Told | None:
+    try:
+        return model.model_validate_json((headers or {}).get(name, ""))
+    except ValidationError:
+        return None
 
 
 def redelivered(delivery: Delivery) -> Delivery | None:
-    """A redrive as what it is: one more delivery of the message that was buried. None for a dropped letter.
+    """A redrive as what it is: one more delivery of the message that was buried. None for anything else: a
+    letter that was dropped, or what a stranger has sent.
 
     Its age makes sure that whoever hears it looks at the saga before doing anything.
     """
-    ruling = ruling_in(delivery.headers)
-    if ruling is None or ruling.verb is not State.REDRIVEN:
+    ruling, death = ruling_in(delivery.headers), death_in(delivery.headers)
+    if ruling is None or death is None:
+        log.error("redrive.unreadable", subject=delivery.subject, sequence=delivery.sequence)
         return None
-    origin = Death.model_validate_json(delivery.headers[LETTER_HEADER]).origin
+    if ruling.verb is not State.REDRIVEN:
+        return None
+    origin = death.origin
     delivery.stream, delivery.sequence, delivery.subject = origin.stream, origin.sequence, origin.subject
     delivery.headers = origin.headers
     delivery.age_s = float("inf")

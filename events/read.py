@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -115,6 +115,24 @@ async def _filtered(bus: Bus, stream: str, subject: str, until: int) -> list[Str
     finally:
         await subscription.unsubscribe()
     return found
+
+
+async def stored(bus: Bus, stream: str, **which: Any) -> api.RawStreamMsg | None:
+    """One message, by `seq` or the last one of a `subject`, as the stream's leader has it. Raises ReadFailed."""
+    with answered(stream):
+        try:
+            return await bus.jetstream.get_msg(stream, **which)
+        except NotFoundError:
+            return None
+
+
+@contextmanager
+def answered(stream: str) -> Iterator[None]:
+    """Makes ReadFailed of what the client raises if the server does not answer."""
+    try:
+        yield
+    except (NatsError, TimeoutError) as error:
+        raise ReadFailed(f"{stream}: {error or type(error).__name__}") from error
 
 
 async def last_sequence(bus: Bus, partition: int) -> int:

@@ -5,13 +5,13 @@ facts must never be. A timer fires at least once, also if it came due while the 
 """
 
 from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError
 
 from contracts.subjects import valid_token
 from contracts.timers import Timer
 from events.bus import Bus
 from events.consume import Delivery
-from events.names import Names
+from events.names import CANNOT_DELETE, Names
 from events.publish import Outgoing, PublishFailed
 
 _SCHEDULE = "Nats-Schedule"
@@ -59,6 +59,7 @@ async def done_with(bus: Bus, delivery: Delivery) -> None:
     await delivery.ack()
     try:
         await bus.jetstream.delete_msg(bus.names.timers, delivery.sequence)
-    except NotFoundError:
-        # Fired and handled twice: the other one was quicker.
-        return
+    except APIError as error:
+        # Fired and handled twice, or redriven: it was forgotten before.
+        if error.err_code != CANNOT_DELETE:
+            raise

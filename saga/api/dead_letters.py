@@ -13,7 +13,7 @@ from events.deadletters_codec import DeadLetter, Ruling, State
 from saga.api.parts import Parts
 from saga.redrive import MAX_BULK, MAX_PAGE, Bulk, DeadLetters, Words
 
-Sequence = Annotated[int, Path(ge=1, description="of the dead letter")]
+Sequence = Annotated[int, Path(ge=1, le=2**63 - 1, description="of the dead letter")]
 Who = Annotated[str, Query(min_length=1, max_length=128)]
 Why = Annotated[str, Query(min_length=1, max_length=1024)]
 _NAME = r"^[^.*>\s]*$"

@@ -303,6 +303,21 @@ async def test_a_ruling_is_no_letter(running: Running, letters: DeadLetters) -> 
         await letters.get(sequence + 1)
 
 
+async def test_what_a_stranger_sends_to_the_dead_letters_disturbs_nobody(
+    running: Running, world: World, letters: DeadLetters
+) -> None:
+    names = running.bus.names
+    await running.publish(chain())
+    await running.bus.publisher.send(names.letter("test-a", "S", 1), b"", {"Saga-Dead-Letter": "{"})
+    await running.bus.publisher.send(names.ruling("test-a", 1), b"", {})
+    sequence = await bury_a_fact(running, await running.start(chain(), value=1), "test-a")
+    async with running.serving(world.action("a"), world.action("b")):
+        await acknowledged(running.bus, "test-a")
+    assert [letter.sequence for letter in (await letters.page(Wanted())).items] == [sequence]
+    with pytest.raises(NotFound):
+        await letters.get(1)
+
+
 async def test_letters_are_filtered_and_paged_without_gaps(running: Running, letters: DeadLetters) -> None:
     for number in range(1, 8):
         origin = Origin(

@@ -116,6 +116,7 @@ async def test_many_are_decided_about_by_filter(api: httpx2.AsyncClient, poisone
         ("POST", "/999/redrive", ADA, 404, "not_found"),
         ("DELETE", "/999?by=ada&reason=r", None, 404, "not_found"),
         ("GET", "/0", None, 422, "request.invalid"),
+        ("GET", f"/{10**30}", None, 422, "request.invalid"),
         ("GET", "/first", None, 422, "request.invalid"),
         ("GET", "?state=lost", None, 422, "request.invalid"),
         ("GET", "?limit=201", None, 422, "request.invalid"),
