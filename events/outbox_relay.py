@@ -41,7 +41,7 @@ _PURGE_EVERY_S = 600.0
 _FLUSH_S = 2.0
 _FIRST_RETRY_S = 0.05
 _LONGEST_RETRY_S = 5.0
-# What a server, a database or a network may do to us; everything else is a mistake of ours.
+# What a server, a database or a network may do to us; anything else is a mistake, but no reason to fall silent.
 _PASSING = (SagaError, NatsError, SQLAlchemyError, OSError, TimeoutError)
 
 
@@ -101,9 +101,11 @@ class Relay:
                     await self._purge()
                     wait_s = self._settings.poll_s if held_s is None else held_s
                 retry_s = _FIRST_RETRY_S
-            except _PASSING as error:
+            except Exception as error:
                 self._marker = None
-                log.warning("outbox.retry", delay_s=retry_s, error=str(error) or type(error).__name__)
+                passing = isinstance(error, _PASSING)
+                say = log.warning if passing else log.exception
+                say("outbox.retry", delay_s=retry_s, error=str(error) or type(error).__name__)
                 await asyncio.sleep(retry_s)
                 wait_s, retry_s = 0.0, min(2 * retry_s, _LONGEST_RETRY_S)
 
