@@ -1,4 +1,7 @@
-"""A process that is killed when its events are stored and not yet noted: database url, bus url, namespace."""
+"""A process that is killed at a point of its way: database url, bus url, namespace, point.
+
+Points: `written` (not committed), `committed` (not published), `published` (not noted).
+"""
 
 import asyncio
 import os
@@ -12,20 +15,30 @@ from events.bus import Bus
 from events.database import Database, make_engine
 from events.outbox_relay import Relay, RelaySettings
 from events.settings import BusSettings
-from tests.events.outboxes import CrashingBus, add, make_outbox
+from tests.events.outboxes import CrashingBus, add, counted, make_outbox
 
 
 class Killed(CrashingBus):
     async def batch(self, messages: Any) -> Any:
         await super().batch(messages)
-        os.kill(os.getpid(), signal.SIGKILL)
+        die()
 
 
-async def main(database_url: str, url: str, namespace: str) -> None:
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def main(database_url: str, url: str, namespace: str, point: str) -> None:
     database = Database(make_engine(database_url))
     async with await Bus.connect(BusSettings(url=url, namespace=namespace)) as bus:
         outbox = await make_outbox(database, bus)
-        await add(outbox, database, 1, 2)
+        await add(outbox, database, 1)
+        async with database.transaction() as session:
+            await outbox.add_event(session, counted(2))
+            if point == "written":
+                die()
+        if point == "committed":
+            die()
         await Relay(Killed(bus), outbox, RelaySettings(lease_s=0.5)).drain()  # type: ignore[arg-type]
 
 

@@ -256,20 +256,26 @@ async def test_whenever_relays_die_every_event_is_there_once_and_in_order(
     await database.close()
 
 
-async def test_the_relay_of_a_killed_process_is_taken_over(bus: Bus, database_url: str) -> None:
+@pytest.mark.parametrize(
+    ("point", "stored", "in_the_end"),
+    [("written", [], [1, 3]), ("committed", [], [1, 2, 3]), ("published", [1, 2], [1, 2, 3])],
+)
+async def test_what_a_killed_process_left_behind_is_taken_over(
+    bus: Bus, database_url: str, point: str, stored: list[int], in_the_end: list[int]
+) -> None:
     script = Path(__file__).with_name("dying_relay.py")
     killed = await asyncio.create_subprocess_exec(
-        sys.executable, str(script), database_url, bus.settings.url, bus.settings.namespace,
+        sys.executable, str(script), database_url, bus.settings.url, bus.settings.namespace, point,
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
     async with asyncio.timeout(60):
         assert await killed.wait() == -9
-    assert await published(bus) == [1, 2]
+    assert await published(bus) == stored
     await forget_message_ids(bus)
     database = Database(make_engine(database_url))
     outbox = await make_outbox(database, bus)
     assert await outbox.anything_unsent()
     async with Relay(bus, outbox, QUICK):
         await add(outbox, database, 3)
-        await until_published(bus, [1, 2, 3])
+        await until_published(bus, in_the_end)
     await database.close()
