@@ -1,6 +1,7 @@
 """The outbox's promise: what was committed is published once, in the order of commits, whoever dies when."""
 
 import asyncio
+import socket
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from tests.events.outboxes import (
     published,
     relay_until_crash,
 )
+from tests.faults.proxy import Dropper, serve
 
 
 @pytest.fixture
@@ -133,6 +135,24 @@ async def test_a_lost_acknowledgement_is_found_out_from_the_stream(
         await until_published(bus, [1])
         await add(outbox, database, 2)
         await until_published(bus, [1, 2])
+
+
+async def test_acknowledgements_that_the_network_loses_cost_no_event_and_double_none(
+    bus: Bus, outbox: Outbox, database: Database, tmp_path: Path
+) -> None:
+    dropper = Dropper(7, {"pubacks": 0.5}, tmp_path / "dropped.json")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    proxy = asyncio.create_task(serve(port, bus.settings.url.rpartition("/")[2], dropper))
+    lossy = bus.settings.model_copy(update={"url": f"nats://127.0.0.1:{port}", "publish_timeout_s": 0.3})
+    async with await Bus.connect(lossy) as behind, Relay(behind, outbox, QUICK):
+        await forget_message_ids(bus)
+        for number in range(12):
+            await add(outbox, database, number)
+            await until_published(bus, list(range(number + 1)))
+    assert dropper.dropped["pubacks"]
+    proxy.cancel()
+    await asyncio.wait([proxy])
 
 
 async def test_two_relays_at_once_publish_once(bus: Bus, database_url: str) -> None:

@@ -75,7 +75,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, drop
         writer.close()
 
 
-async def _serve(port: int, server: str, dropper: Dropper) -> None:
+async def serve(port: int, server: str, dropper: Dropper) -> None:
     host, _, server_port = server.rpartition(":")
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,4 +97,4 @@ def main() -> None:
     wanted = {name: float(share) for name, _, share in (given.partition("=") for given in shares)}
     dropper = Dropper(int(seed), wanted, Path(told))
     with asyncio.Runner() as runner:
-        runner.run(_serve(int(port), server, dropper))
+        runner.run(serve(int(port), server, dropper))
