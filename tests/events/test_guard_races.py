@@ -16,7 +16,8 @@ from events.inbox import GUARD, AlreadyRefused, AlreadyUndone, EffectKey, Inbox
 
 EFFECTS = Table("effects", MetaData(), Column("number", Integer, primary_key=True), Column("saga", Integer))
 NO = Failure(code="t.no", message="no", effect="none")
-RACERS = 6
+RACERS = 4
+SAGAS = 8
 
 
 @pytest.fixture
@@ -51,9 +52,9 @@ async def test_of_many_who_do_the_same_at_once_one_does_it_and_all_get_its_outpu
         )
         return {output["number"] for output in outputs}
 
-    seen = await asyncio.gather(*(race(saga) for saga in range(20)))
-    assert [len(numbers) for numbers in seen] == [1] * 20
-    assert await effects(replicas[0]) == Counter(range(20))
+    seen = await asyncio.gather(*(race(saga) for saga in range(SAGAS)))
+    assert [len(numbers) for numbers in seen] == [1] * SAGAS
+    assert await effects(replicas[0]) == Counter(range(SAGAS))
 
 
 async def test_of_effect_refusal_and_undo_at_once_the_first_wins_and_the_others_see_it(
@@ -79,9 +80,9 @@ async def test_of_effect_refusal_and_undo_at_once_the_first_wins_and_the_others_
         assert all(isinstance(end, AlreadyUndone | AlreadyRefused) for end in strange), strange
         return [type(end).__name__ for end in ends]
 
-    await asyncio.gather(*(race(saga) for saga in range(20)))
+    await asyncio.gather(*(race(saga) for saga in range(SAGAS)))
     happened = await effects(replicas[0])
-    assert all(undone[saga] == happened[saga] for saga in range(20)), (undone, happened)
+    assert all(undone[saga] == happened[saga] for saga in range(SAGAS)), (undone, happened)
 
 
 async def test_two_replicas_that_start_at_once_create_the_tables_once(database_url: str) -> None:
