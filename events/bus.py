@@ -26,6 +26,9 @@ from events.settings import BusSettings
 
 log = structlog.get_logger(__name__)
 
+# A server that is gone without a word is given up after three of these; the client's own default is two minutes.
+_PING_S = 5
+
 
 class Bus:
     """An open connection. Use `async with await Bus.connect(settings)`."""
@@ -102,7 +105,8 @@ def make_broker(settings: BusSettings, **options: Any) -> NatsBroker:
     if settings.credentials:
         options["security"] = NatsCredentials(settings.credentials)
     return NatsBroker(
-        settings.url,
+        settings.url.split(","),
+        ping_interval=_PING_S,
         logger=None,
         max_reconnect_attempts=-1,
         reconnect_time_wait=1,

@@ -119,7 +119,7 @@ async def _connect(client: Client, url: str, credentials: str | None, tried: lis
 
     # One more try without a wait: a refused connection is told at once, not when the time is over.
     await client.connect(
-        url,
+        url.split(","),
         error_cb=keep,
         allow_reconnect=False,
         max_reconnect_attempts=1,

@@ -1,4 +1,5 @@
-"""Where the bus is and how it is cut up. Environment: `NATS_URL`, else `SAGA_BUS_*`."""
+"""Where the bus is and how it is cut up. Environment: `NATS_URL` (of a cluster: several, with commas), else
+`SAGA_BUS_*`."""
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict

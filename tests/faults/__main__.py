@@ -16,6 +16,7 @@ from random import SystemRandom
 import structlog
 
 from events.clock import monotonic
+from tests.faults.cluster import NoNetwork
 from tests.faults.nemeses import FAULTS, Fault
 from tests.faults.runs import NotProved, run_fault
 from tests.faults.verdict import Verdict
@@ -33,6 +34,9 @@ async def play(faults: list[Fault], sagas: int, seed: int) -> dict[str, Verdict 
             folder = Path(tempfile.mkdtemp(prefix="saga-faults-"))
             try:
                 verdict = await run_fault(fault, sagas, seed, folder, zygote)
+            except NoNetwork as error:
+                print(f"{fault.name:<22} skipped: {error}", flush=True)
+                continue
             except NotProved as error:
                 found[fault.name] = error
                 print(f"{fault.name:<22} NOT PROVED: {error}", flush=True)

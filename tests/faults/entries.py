@@ -7,6 +7,7 @@ ack_first       the same, but acknowledges before it works      - the harness mu
 """
 
 import logging
+import os
 import sys
 from typing import Any
 
@@ -55,3 +56,11 @@ def ack_first() -> None:
 
     Participant.hear = acknowledge_then_hear  # type: ignore[method-assign]
     step()
+
+
+def server() -> None:
+    """A nats-server, in a network namespace if one is named: it takes the place of this process."""
+    binary, config, namespace = sys.argv[1:]
+    if namespace:
+        os.execvp("ip", ["ip", "netns", "exec", namespace, binary, "-c", config])
+    os.execv(binary, [binary, "-c", config])

@@ -7,10 +7,9 @@ dies is started again at once, as a supervisor would. Facts and effects are sync
 import asyncio
 import json
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -26,55 +25,16 @@ from saga.domains import domain_definitions
 from saga.service import ServiceSettings
 from saga.topology import consumers_for
 from services.payments import STEP_MODULES
-from tests.faults.zygote import Child, Zygote
+from tests.faults.cluster import NODES, Cluster
+from tests.faults.service import Service
+from tests.faults.zygote import Zygote
 
 STEPS = tuple(module.rpartition(".")[2] for module in STEP_MODULES)
 ACK_WAIT_S = 2.0
 _STEP = "tests.faults.entries:step"
 _SAGA = "tests.faults.entries:saga"
 _PROXY = "tests.faults.proxy:main"
-_RESTART_S = 0.05
 _POLL_S = 0.02
-
-
-@dataclass(slots=True)
-class Service:
-    """A process that shall live: whoever kills it gets it back. `once`: only its first start is told this."""
-
-    name: str
-    entry: str
-    argv: tuple[str, ...]
-    environment: dict[str, str]
-    out: Path
-    once: dict[str, str] = field(default_factory=dict)
-    first: Child | None = None
-    child: Child | None = None
-    wanted: bool = True
-    born: asyncio.Event = field(default_factory=asyncio.Event)
-    keeper: asyncio.Task[None] | None = None
-
-    async def keep(self, zygote: Zygote) -> None:
-        """Start it, and start it again whenever it has ended."""
-        while self.wanted:
-            told = self.environment if self.first else self.environment | self.once
-            self.child = await zygote.spawn(self.entry, self.argv, told, self.out)
-            self.first = self.first or self.child
-            self.born.set()
-            await self.child.ended.wait()
-            await asyncio.sleep(_RESTART_S)
-
-    def signal(self, number: signal.Signals) -> bool:
-        """Send a signal; False if it does not live in this moment."""
-        return self.child is not None and self.child.signal(number)
-
-    async def end(self) -> None:
-        self.wanted = False
-        if self.keeper is not None:
-            self.keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self.keeper
-        if self.child is not None and self.child.signal(signal.SIGKILL):
-            await self.child.ended.wait()
 
 
 @dataclass(slots=True)
@@ -89,6 +49,7 @@ class Ground:
     settings: ServiceSettings
     operator_url: str
     environment: dict[str, str]
+    cluster: Cluster | None = None
     services: dict[str, Service] = field(default_factory=dict)
 
     @property
@@ -161,24 +122,24 @@ async def standing(
     folder: Path,
     zygote: Zygote,
     *,
-    url: str | None = None,
+    cluster: Cluster | None = None,
     replicas: int = 1,
-    bus_replicas: int = 1,
     entry: str = _STEP,
     with_log: bool = True,
     drop: Mapping[str, float] = MappingProxyType({}),
     seed: int = 0,
     ack_wait_s: float = ACK_WAIT_S,
 ) -> AsyncIterator[Ground]:
-    """The ground, until the end of the block. `replicas`: processes per step. `url`: of a server that runs."""
+    """The ground, until the end of the block, on one server or on a cluster. `replicas`: processes per step."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = ServiceSettings(data=folder / "data")
     async with AsyncExitStack() as stack:
         server = None
-        if url is None:
+        if cluster is None:
             server = EmbeddedServer(find_binary(os.environ), folder / "nats", sync_interval="always")
-            url = (await stack.enter_async_context(server)).url
-        told = BusSettings(url=url, ack_wait_s=ack_wait_s, publish_timeout_s=2.0, replicas=bus_replicas)
+            await stack.enter_async_context(server)
+        url, copies = (cluster.url, NODES) if cluster else (server.url if server else "", 1)
+        told = BusSettings(url=url, ack_wait_s=ack_wait_s, publish_timeout_s=2.0, replicas=copies)
         bus = await stack.enter_async_context(await Bus.connect(told))
         await declare(bus)
         definitions = await stack.enter_async_context(Definitions.open(bus))
@@ -187,7 +148,7 @@ async def standing(
         port = _free_port()
         ground = Ground(
             folder, server, zygote, bus, definitions, settings, f"http://127.0.0.1:{port}",
-            _environment(told, settings, port),
+            _environment(told, settings, port), cluster,
         )  # fmt: skip
         stack.push_async_callback(_end_all, ground)
         ground.keep("operators", "sandbox", "mobile-money", "--port", str(port), "--data", str(settings.data))

@@ -19,6 +19,10 @@ from services.payments.customizing import customize
 from tests.faults.ground import ACK_WAIT_S, Ground
 from tests.faults.load import Load
 
+_BETWEEN_LEADERS_S = 4.0
+_WHOLE_S = 3.0
+_CUT_S = 6.0
+
 type Strike = Callable[["Field"], Awaitable[None]]
 
 
@@ -44,6 +48,8 @@ class Fault:
     twice: bool = False
     log_at_the_end: bool = False
     proxy: Mapping[str, float] = field(default_factory=dict)
+    cluster: bool = False
+    linked: bool = False
 
 
 async def kill_participants(field: Field) -> None:
@@ -141,6 +147,35 @@ async def publish_definitions(field: Field) -> None:
             field.struck["definitions"] += 1
 
 
+async def kill_leader(field: Field) -> None:
+    """kill -9 of the node that leads the stream of facts, again as soon as there is another."""
+    cluster, last = field.ground.cluster, ""
+    assert cluster is not None
+    while True:
+        await asyncio.sleep(_BETWEEN_LEADERS_S)
+        leader = await cluster.leader(field.ground.bus)
+        if leader and (leader != last or field.random.random() < 0.5) and cluster.kill(leader):
+            field.struck["leader kills"] += 1
+            last = leader
+
+
+async def cut_off_a_node(field: Field) -> None:
+    """Cut one node off from the others and from everybody, silently, and let it back."""
+    cluster = field.ground.cluster
+    assert cluster is not None
+    assert cluster.link is not None
+    while True:
+        await asyncio.sleep(_WHOLE_S)
+        led = await cluster.leader(field.ground.bus) == cluster.far
+        await cluster.link.cut()
+        try:
+            field.struck["partitions"] += 1
+            field.struck["of the leader"] += led
+            await asyncio.sleep(_CUT_S)
+        finally:
+            await asyncio.shield(cluster.link.mend())
+
+
 FAULTS = (
     Fault(name="participants killed", strike=kill_participants, demands=("kills",)),
     Fault(name="saga log killed", strike=kill_log, demands=("log kills",)),
@@ -156,4 +191,8 @@ FAULTS = (
     Fault(name="operators out", strike=operator_outage, demands=("outages",), floor=0.2),
     Fault(name="definition published", strike=publish_definitions, demands=("definitions",)),
     Fault(name="log down", strike=nothing, demands=(), log_at_the_end=True),
+    Fault(name="cluster leader killed", strike=kill_leader, demands=("leader kills",), cluster=True),
+    Fault(
+        name="cluster node cut off", strike=cut_off_a_node, demands=("partitions",), cluster=True, linked=True
+    ),
 )  # fmt: skip

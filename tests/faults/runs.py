@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 
+from tests.faults.cluster import Cluster, clustered, linked
 from tests.faults.ground import standing
 from tests.faults.load import Load
 from tests.faults.nemeses import Fault, Field
@@ -25,16 +26,13 @@ class NotProved(AssertionError):
 async def run_fault(fault: Fault, sagas: int, seed: int, folder: Path, zygote: Zygote) -> Verdict:
     """The verdict on a fault. Raises NotProved if it did not strike or too few sagas completed."""
     async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(_cluster(fault, folder, zygote)) if fault.cluster else None
         ground = await stack.enter_async_context(
             standing(
-                folder,
-                zygote,
-                replicas=fault.replicas,
-                with_log=not fault.log_at_the_end,
-                drop=fault.proxy,
-                seed=seed,
+                folder, zygote, cluster=cluster, replicas=fault.replicas, with_log=not fault.log_at_the_end,
+                drop=fault.proxy, seed=seed,
             )
-        )
+        )  # fmt: skip
         load = Load(ground, seed, twice=fault.twice)
         await stack.enter_async_context(load.following())
         field = Field(ground, load, Random(seed))
@@ -50,6 +48,13 @@ async def run_fault(fault: Fault, sagas: int, seed: int, folder: Path, zygote: Z
         verdict = await judge(ground, load, +field.struck)
     require_proof(fault, verdict)
     return verdict
+
+
+@asynccontextmanager
+async def _cluster(fault: Fault, folder: Path, zygote: Zygote) -> AsyncIterator[Cluster]:
+    async with AsyncExitStack() as stack:
+        link = await stack.enter_async_context(linked()) if fault.linked else None
+        yield await stack.enter_async_context(clustered(folder / "nodes", zygote, link=link))
 
 
 @asynccontextmanager

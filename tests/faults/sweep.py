@@ -16,9 +16,10 @@ from contracts.payments import PaymentRequest
 from saga import failpoints
 from services.payments.sample.generate import Generator
 from services.sandboxes.profiles import BLOCKED, UNDELIVERABLE
-from tests.faults.ground import STEPS, Ground, Service, standing
+from tests.faults.ground import STEPS, Ground, standing
 from tests.faults.load import Load
 from tests.faults.runs import NotProved, outcomes_stated
+from tests.faults.service import Service
 from tests.faults.verdict import COMPENSABLE, Verdict, judge
 from tests.faults.zygote import Zygote
 
@@ -93,7 +94,8 @@ REFUSALS = {
 class Sweep:
     """Plays one case after the other on one ground."""
 
-    def __init__(self, ground: Ground, load: Load, *, entry: str) -> None:
+    def __init__(self, ground: Ground, load: Load, *, entry: str, quiet_s: float) -> None:
+        self._quiet_s = quiet_s
         self._ground = ground
         self._load = load
         self._entry = entry
@@ -104,23 +106,23 @@ class Sweep:
         service = await self._armed(case, str(case))
         saga_id = await self._start(case, number)
         died = await self._load.until(
-            lambda: service.first is not None and not service.first.alive, quiet_s=QUIET_S
+            lambda: service.first is not None and not service.first.alive, quiet_s=self._quiet_s
         )
         if not died or service.first is None or service.first.status != -signal.SIGKILL:
             raise NotProved(f"{case}: the process did not die there")
-        await self._load.until(lambda: self._load.is_at_rest(saga_id), quiet_s=QUIET_S)
+        await self._load.until(lambda: self._load.is_at_rest(saga_id), quiet_s=self._quiet_s)
 
     async def sleep(self, case: Case, number: int) -> None:
         """Pause the process at the point, let another replica undo the step, wake it. Raises NotProved."""
         sleeper = await self._armed(case, f"{case}:1:stop")
         saga_id = await self._start(case, number)
         assert sleeper.child is not None
-        if not await sleeper.child.stops(QUIET_S):
+        if not await sleeper.child.stops(self._quiet_s):
             raise NotProved(f"{case}: the process did not stop there")
         self._ground.services[f"{case.step}-asleep"] = self._ground.services.pop(case.step)
         other = self._ground.keep(case.step, entry=self._entry)
         cancelled = await self._load.cancel(saga_id)
-        await self._load.until(lambda: self._load.is_at_rest(saga_id), quiet_s=QUIET_S)
+        await self._load.until(lambda: self._load.is_at_rest(saga_id), quiet_s=self._quiet_s)
         if not cancelled or other.child is None or not other.child.alive:
             raise NotProved(f"{case}: nobody undid what the sleeper had in its hands")
         sleeper.signal(signal.SIGCONT)
@@ -146,21 +148,21 @@ class Sweep:
 
 @asynccontextmanager
 async def sweeping(
-    folder: Path, zygote: Zygote, seed: int, *, entry: str = "tests.faults.entries:step"
+    folder: Path, zygote: Zygote, seed: int, *, entry: str, quiet_s: float
 ) -> AsyncIterator[tuple[Sweep, Load]]:
     """A sweep on a ground of its own."""
     async with standing(folder, zygote, entry=entry, ack_wait_s=ACK_WAIT_S) as ground:
         load = Load(ground, seed)
         async with load.following():
-            yield Sweep(ground, load, entry=entry), load
+            yield Sweep(ground, load, entry=entry, quiet_s=quiet_s), load
 
 
 async def run_sweep(
     cases: list[Case], sleepers: list[Case], seed: int, folder: Path, zygote: Zygote,
-    *, entry: str = "tests.faults.entries:step", tell: Any = None,
+    *, entry: str = "tests.faults.entries:step", quiet_s: float = QUIET_S, tell: Any = None,
 ) -> Verdict:  # fmt: skip
     """The verdict on all cases together. Raises NotProved if a process did not die or sleep where it should."""
-    async with sweeping(folder, zygote, seed, entry=entry) as (sweep, load):
+    async with sweeping(folder, zygote, seed, entry=entry, quiet_s=quiet_s) as (sweep, load):
         for number, case in enumerate(cases):
             await sweep.crash(case, number)
             if tell:
@@ -169,7 +171,7 @@ async def run_sweep(
             await sweep.sleep(case, number)
             if tell:
                 tell(case)
-        await load.all_at_rest(quiet_s=QUIET_S)
-        await load.until(lambda: outcomes_stated(load), quiet_s=QUIET_S)
+        await load.all_at_rest(quiet_s=quiet_s)
+        await load.until(lambda: outcomes_stated(load), quiet_s=quiet_s)
         struck = {"crash points": len(cases), "sleepers": len(sleepers)}
         return await judge(load.ground, load, {name: count for name, count in struck.items() if count})
