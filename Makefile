@@ -6,13 +6,14 @@ PACKAGES := contracts events saga services tests benchmarks
 WORKERS ?= 2
 SAGAS ?= 2000
 
-.PHONY: help demo test check faults bench format schemas lock clean
+.PHONY: help demo test check faults cluster bench format schemas lock clean
 
 help:
 	@echo "make demo      play the sample payments through everything"
 	@echo "make test      run the tests"
 	@echo "make check     format, lint, types, imports"
 	@echo "make faults    break a running system (SAGAS=200, FAULT=name, SEED=1)"
+	@echo "make cluster   the same on a cluster of three, short"
 	@echo "make bench     measure against a hand-written chain"
 	@echo "make format    format the code"
 	@echo "make schemas   export the contracts"
@@ -36,6 +37,9 @@ check: $(STAMP)
 
 faults: $(STAMP)
 	@$(BIN)/python -m tests.faults --sagas $(SAGAS) $(if $(FAULT),--fault "$(FAULT)") $(if $(SEED),--seed $(SEED))
+
+cluster: $(STAMP)
+	@SAGA_TEST_CLUSTER=1 $(BIN)/python -m pytest -n 0 tests/faults/test_cluster.py
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks

@@ -8,13 +8,15 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 import httpx2
+from nats.errors import Error as NatsError
 
 from events.bus import Bus
 from events.definitions import Definitions
@@ -35,6 +37,7 @@ _STEP = "tests.faults.entries:step"
 _SAGA = "tests.faults.entries:saga"
 _PROXY = "tests.faults.proxy:main"
 _POLL_S = 0.02
+_TOPOLOGY_S = 60.0
 
 
 @dataclass(slots=True)
@@ -141,10 +144,10 @@ async def standing(
         url, copies = (cluster.url, NODES) if cluster else (server.url if server else "", 1)
         told = BusSettings(url=url, ack_wait_s=ack_wait_s, publish_timeout_s=2.0, replicas=copies)
         bus = await stack.enter_async_context(await Bus.connect(told))
-        await declare(bus)
+        await _patiently(lambda: declare(bus))
         definitions = await stack.enter_async_context(Definitions.open(bus))
         for definition in domain_definitions("payments"):
-            await definitions.publish(definition, consumers_for)
+            await _patiently(partial(definitions.publish, definition, consumers_for))
         port = _free_port()
         ground = Ground(
             folder, server, zygote, bus, definitions, settings, f"http://127.0.0.1:{port}",
@@ -161,6 +164,17 @@ async def standing(
             for replica in range(replicas):
                 ground.keep(step, entry=entry, replica=replica)
         yield ground
+
+
+async def _patiently(apply: Callable[[], Awaitable[object]]) -> None:
+    """Apply a topology, again while a cluster that has just begun is still choosing its leaders."""
+    async with asyncio.timeout(_TOPOLOGY_S):
+        while True:
+            try:
+                await apply()
+                return
+            except (NatsError, TimeoutError):
+                await asyncio.sleep(_POLL_S)
 
 
 def _environment(bus: BusSettings, settings: ServiceSettings, port: int) -> dict[str, str]:

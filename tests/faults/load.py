@@ -10,10 +10,11 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
 
-from contracts.failure import Conflict, SagaError
+from contracts.failure import Conflict
 from contracts.payments import PaymentRequest
 from events.clock import monotonic
-from events.read import follow
+from events.publish import PublishFailed
+from events.read import ReadFailed, follow
 from saga.audit import Audited, Auditor, learn
 from saga.client import SagaClient, StartedSaga, StartOptions
 from services.payments.presets import choose
@@ -117,9 +118,7 @@ class Load:
         while True:
             try:
                 saga = await self.client.start(definition, request.model_dump(mode="json"), options)
-            except SagaError as error:
-                if error.exit_code != 6:
-                    raise
+            except (PublishFailed, ReadFailed):
                 await asyncio.sleep(_START_AGAIN_S)
                 continue
             self.started[saga.saga_id] = monotonic()
@@ -128,10 +127,10 @@ class Load:
             return saga
 
     async def cancel(self, saga_id: str) -> bool:
-        """Turn a saga round; False if it is too late for that."""
+        """Turn a saga round; False if it is too late for that, or the bus is away."""
         try:
             await self.client.cancel(saga_id, reason="a fault run", by="the driver")
-        except Conflict:
+        except (Conflict, PublishFailed, ReadFailed):
             return False
         return True
 

@@ -68,10 +68,11 @@ async def kill_log(field: Field) -> None:
 
 
 async def kill_server(field: Field) -> None:
-    """kill -9 of nats-server every two seconds, and a restart on the same store."""
+    """kill -9 of nats-server every few seconds, and a restart on the same store."""
+    await asyncio.sleep(0.5)
     while True:
-        await asyncio.sleep(0.5 + 2 * field.random.random())
         await asyncio.shield(_kill_and_start(field))
+        await asyncio.sleep(2 + 3 * field.random.random())
 
 
 async def _kill_and_start(field: Field) -> None:

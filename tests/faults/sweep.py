@@ -159,18 +159,14 @@ async def sweeping(
 
 async def run_sweep(
     cases: list[Case], sleepers: list[Case], seed: int, folder: Path, zygote: Zygote,
-    *, entry: str = "tests.faults.entries:step", quiet_s: float = QUIET_S, tell: Any = None,
+    *, entry: str = "tests.faults.entries:step", quiet_s: float = QUIET_S,
 ) -> Verdict:  # fmt: skip
     """The verdict on all cases together. Raises NotProved if a process did not die or sleep where it should."""
     async with sweeping(folder, zygote, seed, entry=entry, quiet_s=quiet_s) as (sweep, load):
         for number, case in enumerate(cases):
             await sweep.crash(case, number)
-            if tell:
-                tell(case)
         for number, case in enumerate(sleepers, len(cases)):
             await sweep.sleep(case, number)
-            if tell:
-                tell(case)
         await load.all_at_rest(quiet_s=quiet_s)
         await load.until(lambda: outcomes_stated(load), quiet_s=quiet_s)
         struck = {"crash points": len(cases), "sleepers": len(sleepers)}

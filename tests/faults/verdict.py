@@ -20,9 +20,9 @@ COMPENSABLE = frozenset(
     {"create_payment", "check_liquidity", "lock_exchange_rate", "execute_mmo", "settle_payment"}
 )
 _WITHOUT_EFFECT = ("validate_payment", "optimize_route", "validate_compliance")
-_OF_EFFECTS = frozenset(
-    {Invariant.EFFECT_ONCE, Invariant.UNDO_ONCE, Invariant.TRUTH, Invariant.ALL_OR_NOTHING}
-)
+# The books and the invariants both see what happened twice: it is counted once.
+_ONCE = frozenset({Invariant.EFFECT_ONCE, Invariant.UNDO_ONCE})
+_OF_EFFECTS = _ONCE | {Invariant.TRUTH, Invariant.ALL_OR_NOTHING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,8 @@ def _verdict(
         facts=auditor.facts,
         lost=len(found[Invariant.NONE_LOST]),
         stuck=len(found[Invariant.NOT_STUCK]),
-        double_effects=books.duplicates + sum(len(found[one]) for one in _OF_EFFECTS),
+        double_effects=max(books.duplicates, sum(len(found[one]) for one in _ONCE))
+        + sum(len(found[one]) for one in _OF_EFFECTS - _ONCE),
         order_violations=sum(len(ones) for one, ones in found.items() if one not in counted),
         log_mismatches=len({saga_id for saga_id, _ in found[Invariant.LOG_EQUALS_STREAM]}),
         books_balanced=books.balanced,
