@@ -141,7 +141,9 @@ async def last_sequence(bus: Bus, partition: int) -> int:
     try:
         return int((await bus.jetstream.stream_info(stream)).state.last_seq)
     except NotFoundError as error:
-        raise NotFound(f"no stream {stream}: nothing was ever served on this bus (saga up, saga serve)") from error
+        raise NotFound(
+            f"no stream {stream}: nothing was ever served on this bus (saga up, saga serve)"
+        ) from error
 
 
 async def follow(
