@@ -4,10 +4,11 @@ FastStream runs the process, its signals, its health and its documentation. The 
 taken by `events.consume`, so the subscribers declared here are descriptions and never started.
 """
 
+import asyncio
 import inspect
 import json
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any
 
 from faststream import AckPolicy, FastStream
@@ -21,6 +22,8 @@ from events.bus import Bus, make_broker
 from events.names import Names
 from events.settings import BusSettings
 
+_STARTED_S = 10.0
+
 type FastStreamApp = FastStream
 type Running = Callable[[Bus], AbstractAsyncContextManager[None]]
 
@@ -33,14 +36,23 @@ def make_app(
     stack = AsyncExitStack()
     app = FastStream(broker, specification=_specification(contracts, settings, title))
 
+    started = asyncio.Event()
+
     @app.after_startup
     async def start() -> None:
-        bus = await Bus.connect(settings, broker)
-        stack.push_async_callback(bus.close)
-        await stack.enter_async_context(running(bus))
+        try:
+            bus = await Bus.connect(settings, broker)
+            stack.push_async_callback(bus.close)
+            await stack.enter_async_context(running(bus))
+        finally:
+            started.set()
 
     @app.on_shutdown
     async def stop() -> None:
+        # FastStream stops what is still starting: half a service cannot be closed, and its process would hang.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STARTED_S):
+                await started.wait()
         await stack.aclose()
 
     return app
