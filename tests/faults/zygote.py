@@ -129,9 +129,18 @@ def main() -> None:
 
 
 def _serve(requests: IO[bytes], woken: int) -> None:
+    children: set[int] = set()
+    try:
+        _answer(requests, woken, children)
+    except BrokenPipeError:
+        # The owner was killed: its children go with it.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until this process ends
+    _end(children)
+
+
+def _answer(requests: IO[bytes], woken: int, children: set[int]) -> None:
     import select
 
-    children: set[int] = set()
     pending = b""
     poll = select.poll()
     poll.register(requests.fileno(), select.POLLIN | select.POLLHUP)
@@ -144,11 +153,10 @@ def _serve(requests: IO[bytes], woken: int) -> None:
         if requests.fileno() in ready:
             read = os.read(requests.fileno(), 1 << 16)
             if not read:
-                break
+                return
             *lines, pending = (pending + read).split(b"\n")
             for line in lines:
                 children.add(_fork(json.loads(line)))
-    _end(children)
 
 
 def _reap(children: set[int]) -> None:
