@@ -1,7 +1,8 @@
 """What people say of running sagas: pause, resume, skip, retry, on a real server."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -60,6 +61,20 @@ async def held(running: Running, saga_id: str, name: str) -> None:
     await running.until(CHAIN, saga_id, lambda state: state.steps[name].status == StepStatus.HELD)
 
 
+@asynccontextmanager
+async def paused_before_b(running: Running, world: World) -> AsyncIterator[str]:
+    """A saga of `CHAIN` that was paused while `a` ran, so that `b` is held."""
+    gate = world.behaviours["a"] = Gate()
+    await running.publish(CHAIN)
+    async with running.serving(*(world.action(name) for name in "abc")):
+        saga_id = await running.start(CHAIN, value=1)
+        await gate.reached.wait()
+        await running.client.pause(saga_id, **WHO)
+        gate.open.set()
+        await held(running, saga_id, "b")
+        yield saga_id
+
+
 async def wait_for_a_person(running: Running, world: World) -> str:
     """A saga whose step `b` could not be undone."""
     world.behaviours["c"] = refusing()
@@ -92,18 +107,12 @@ async def test_a_paused_saga_begins_no_step_until_it_is_resumed(
 
 
 async def test_a_pause_outlives_every_process(running: Running, world: World) -> None:
-    gate = world.behaviours["a"] = Gate()
-    await running.publish(CHAIN)
-    async with running.serving(*(world.action(name) for name in "abc")):
-        saga_id = await running.start(CHAIN, value=1)
-        await gate.reached.wait()
-        await running.client.pause(saga_id, **WHO)
-        gate.open.set()
-        await held(running, saga_id, "b")
+    async with paused_before_b(running, world) as saga_id:
+        before = list(world.done)
     async with running.serving(*(world.action(name) for name in "abc")):
         await running.client.resume(saga_id, **WHO)
         assert (await running.ended(CHAIN, saga_id)).status == SagaStatus.COMPLETED
-    assert world.times("do b") == 1
+    assert (before, world.times("do b")) == (["do a"], 1)
 
 
 async def test_a_saga_may_be_paused_and_resumed_again_and_again(running: Running, world: World) -> None:
@@ -123,14 +132,7 @@ async def test_a_saga_may_be_paused_and_resumed_again_and_again(running: Running
 
 
 async def test_a_paused_saga_can_be_cancelled(running: Running, world: World) -> None:
-    gate = world.behaviours["a"] = Gate()
-    await running.publish(CHAIN)
-    async with running.serving(*(world.action(name) for name in "abc")):
-        saga_id = await running.start(CHAIN, value=1)
-        await gate.reached.wait()
-        await running.client.pause(saga_id, **WHO)
-        gate.open.set()
-        await held(running, saga_id, "b")
+    async with paused_before_b(running, world) as saga_id:
         await running.client.cancel(saga_id, **WHO)
         state = await running.ended(CHAIN, saga_id)
     assert state.status == SagaStatus.COMPENSATED
@@ -154,14 +156,7 @@ async def test_a_step_that_is_not_due_yet_is_skipped_when_it_is(running: Running
 
 
 async def test_a_step_that_is_held_is_skipped_at_once(running: Running, world: World) -> None:
-    gate = world.behaviours["a"] = Gate()
-    await running.publish(CHAIN)
-    async with running.serving(*(world.action(name) for name in "abc")):
-        saga_id = await running.start(CHAIN, value=1)
-        await gate.reached.wait()
-        await running.client.pause(saga_id, **WHO)
-        gate.open.set()
-        await held(running, saga_id, "b")
+    async with paused_before_b(running, world) as saga_id:
         await running.client.skip(saga_id, "b", **WHO)
         state = await running.until(CHAIN, saga_id, lambda state: state.steps["c"].status == StepStatus.HELD)
     assert state.steps["b"].status == StepStatus.SKIPPED
