@@ -37,6 +37,8 @@ class FactKind(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     HELD = "held"
+    SUSPENDED = "suspended"
+    SIGNALLED = "signalled"
     WOKEN = "woken"
     RETRY_REQUESTED = "retry_requested"
     SKIP_REQUESTED = "skip_requested"
@@ -249,6 +251,20 @@ class StepHeld(_Data):
     reason: str
 
 
+class StepSuspended(_Data):
+    """`suspended`: the step waits until an instant, for a signal, or for whichever comes first."""
+
+    until: AwareDatetime | None = None
+    signal: bool = False
+
+
+class StepSignalled(_Data):
+    """`signalled`: what a step may wait for has come from outside. The last signal counts."""
+
+    by: str = Field(min_length=1)
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+
 class StepWoken(_Data):
     """`woken`: what a resting step waited for has come. `rest` is the sequence of the fact that laid it down."""
 
@@ -283,6 +299,8 @@ STEP_DATA: Mapping[str, type[BaseModel]] = {
     FactKind.COMPENSATION_FAILED: CompensationFailed,
     FactKind.COMPENSATION_SKIPPED: CompensationSkipped,
     FactKind.HELD: StepHeld,
+    FactKind.SUSPENDED: StepSuspended,
+    FactKind.SIGNALLED: StepSignalled,
     FactKind.WOKEN: StepWoken,
     FactKind.RETRY_REQUESTED: Intervention,
     FactKind.SKIP_REQUESTED: Intervention,

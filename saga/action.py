@@ -19,7 +19,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, cast, get_type_hints
 
@@ -36,6 +36,7 @@ from events.clock import Clock
 from events.database import Database
 from events.outbox import Outbox
 from saga.breaker import Breaker, Breakers
+from saga.waits import Waits
 
 type Environment = Mapping[str, str]
 type ResourceFactory = Callable[[Environment], AbstractAsyncContextManager[Any]]
@@ -101,6 +102,7 @@ class ActionContext:
     outbox: Outbox | None = None
     emits: tuple[type[Event], ...] = ()
     resource: Any = None
+    waits: Waits | None = None
 
     @property
     def key(self) -> str:
@@ -143,6 +145,27 @@ class ActionContext:
             traceparent=self.traceparent,
         )
         await self.outbox.add_event(session or self.db, message)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait without holding a process; the handler begins anew after it (see `saga.waits`)."""
+        await self.wait_until(self.now() + timedelta(seconds=seconds))
+
+    async def wait_until(self, instant: datetime) -> None:
+        """As `sleep`, until an instant."""
+        self._waits.until(instant)
+
+    async def signal(self, timeout_s: float | None = None) -> dict[str, Any] | None:
+        """Wait for a signal to this step and give its payload, or None if none came in time.
+
+        A signal that came before the step waited for it counts.
+        """
+        return self._waits.for_signal(timeout_s)
+
+    @property
+    def _waits(self) -> Waits:
+        if self.waits is None:
+            raise InvalidContract(f"{self.action}: only a step on its way forward can wait")
+        return self.waits
 
     def breaker(self, name: str) -> Breaker:
         """The circuit breaker of that name: `async with ctx.breaker("operator.mpesa"): ...`"""

@@ -17,6 +17,7 @@ A step may also rest, with no delivery at work on it (`saga.rests`); then the de
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import Any
 
 from contracts.definition import SagaDefinition
 from contracts.facts import (
@@ -47,7 +48,7 @@ from saga.decisions import (
     Wait,
     Wake,
 )
-from saga.rests import is_parked, paused, rests, skip_wanted
+from saga.rests import due_of, paused, rests, skip_wanted, takes_signals
 from saga.scope import scope_of
 
 SPOKEN = (FactKind.COMPLETED, FactKind.SKIPPED, FactKind.FAILED)
@@ -91,7 +92,20 @@ def decide(
     condition = definition.by_name[step].when
     if not started and condition is not None and not condition_holds(condition, scope):
         return Skip(scope, f"condition is false: {condition}")
-    return Run(scope, resumed=started)
+    return Run(
+        scope,
+        started,
+        _data(facts, step, FactKind.SUSPENDED),
+        _data(facts, step, FactKind.SIGNALLED, "payload"),
+    )
+
+
+def _data(facts: Facts, step: str, kind: FactKind, field: str = "") -> dict[str, Any] | None:
+    stated = facts.get((step, kind))
+    if stated is None:
+        return None
+    found: dict[str, Any] | None = stated.fact.data.get(field) if field else stated.fact.data
+    return found
 
 
 def _words(wish: Recorded) -> dict[str, str]:
@@ -100,19 +114,30 @@ def _words(wish: Recorded) -> dict[str, str]:
 
 def _rest(step: str, facts: Facts, trigger: Trigger, rest: Recorded) -> Decision:
     """What a fact means to a step at rest."""
-    kind = rest.fact.kind
-    asked = trigger.key[0] == step and (
-        trigger.key[1] == FactKind.SKIP_REQUESTED
-        or (trigger.key[1] == FactKind.RETRY_REQUESTED and kind == FactKind.COMPENSATION_FAILED)
-    )
-    resumed = trigger.key == RESUMED_KEY and kind == FactKind.HELD and not paused(facts)
-    # What was said of an earlier rest does not end this one; a wish to skip stays a wish.
-    if resumed or (asked and (trigger.sequence > rest.sequence or kind != FactKind.COMPENSATION_FAILED)):
+    if _ends(step, facts, trigger, rest):
         before = facts.get((step, FactKind.WOKEN))
         return Wake(rest.sequence, before.sequence if before else 0, ".".join(trigger.key))
-    if is_parked(rest):
-        return Sleep(rest)
-    return Wait(f"rests since it stated {kind}")
+    if due := due_of(rest):
+        return Sleep(due)
+    return Wait(f"rests since it stated {rest.fact.kind}")
+
+
+def _ends(step: str, facts: Facts, trigger: Trigger, rest: Recorded) -> bool:
+    given_up = rest.fact.kind == FactKind.COMPENSATION_FAILED
+    if trigger.key == RESUMED_KEY:
+        return rest.fact.kind == FactKind.HELD and not paused(facts)
+    if trigger.key[0] != step:
+        return False
+    match trigger.key[1]:
+        case FactKind.SIGNALLED:
+            return takes_signals(rest)
+        case FactKind.SKIP_REQUESTED:
+            # What was said of an earlier rest does not give up this undo; a wish to skip forward stays a wish.
+            return trigger.sequence > rest.sequence or not given_up
+        case FactKind.RETRY_REQUESTED:
+            return given_up and trigger.sequence > rest.sequence
+        case _:
+            return False
 
 
 def _decide_wave(definition: SagaDefinition, step: str, facts: Facts, trigger: Trigger) -> Decision:
@@ -224,7 +249,7 @@ def causes(definition: SagaDefinition, step: str) -> frozenset[FactKey]:
 @lru_cache(maxsize=8192)
 def _wakes(step: str) -> frozenset[FactKey]:
     """The facts that can end a rest of a step, and the one that says that it has ended."""
-    own = (FactKind.WOKEN, FactKind.SKIP_REQUESTED, FactKind.RETRY_REQUESTED)
+    own = (FactKind.WOKEN, FactKind.SIGNALLED, FactKind.SKIP_REQUESTED, FactKind.RETRY_REQUESTED)
     return frozenset({RESUMED_KEY, *((step, kind) for kind in own)})
 
 

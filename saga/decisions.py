@@ -1,9 +1,10 @@
 """What a participant has heard, and what the core answers: values, no rules."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from contracts.facts import FactKey, Recorded
+from contracts.facts import FactKey
 from contracts.failure import Failure
 from contracts.references import Scope
 
@@ -24,10 +25,13 @@ class Trigger:
 
 @dataclass(slots=True)
 class Run:
-    """Do the step, with this data. `resumed`: it had been started before."""
+    """Do the step, with this data. `resumed`: it had been started before. `suspended` is what it waited for,
+    `signal` what has come (JSON of `StepSuspended` and of the signal's payload)."""
 
     scope: Scope
     resumed: bool = False
+    suspended: dict[str, Any] | None = None
+    signal: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,9 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """The step is parked: see that its timer is armed."""
+    """A timer ends the step's rest: see that it is armed."""
 
-    rest: Recorded
+    due: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from typing import Any
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from contracts.facts import explain
+from contracts.facts import StepSuspended, explain
 from contracts.failure import CODE_OUTPUT_INVALID, CODE_TIMEOUT, CODE_UNEXPECTED, Failure
 from events.inbox import AlreadyRefused, AlreadyUndone, EffectKey, Inbox, Output
 from events.limits import Limits
 from saga import failpoints
 from saga.action import Action, ActionContext, Refused, Unavailable
 from saga.breaker import BreakerOpen
+from saga.waits import Suspend
 
 log = structlog.get_logger(__name__)
 
@@ -48,12 +49,19 @@ class Gone:
     """The guard has decided before: undone before its effect, or (for an undo) refused without one."""
 
 
-type Attempt = Done | Failed | Deferred | Gone
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """The handler waits, and was left."""
+
+    wait: StepSuspended
+
+
+type Attempt = Done | Failed | Deferred | Gone | Suspended
 
 
 def counts_against(error: BaseException) -> bool:
     """Whether an exception speaks against the other side of a breaker: a refusal is an answer."""
-    return not isinstance(error, Refused | BreakerOpen)
+    return not isinstance(error, Refused | BreakerOpen | Suspend)
 
 
 async def attempt_to_do(
@@ -135,6 +143,8 @@ async def _end(
         return Failed(error.failure)
     except BreakerOpen as error:
         return Deferred(error.retry_after_s)
+    except Suspend as error:
+        return Suspended(error.wait)
     except TimeoutError as error:
         if limit.expired():
             failure = Failure(

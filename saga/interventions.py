@@ -2,12 +2,13 @@
 
 cancel, expire       the saga turns round
 pause, resume        steps that come due are held back; what is under way goes on, and so does the wave back
+signal               a step that waits goes on, with what the signal brings
 skip                 a step is passed by, at the next moment it would run; or an undo that failed is given up
 retry                an undo that failed is tried again, with all the attempts its policy allows
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from pydantic import BaseModel
@@ -23,10 +24,11 @@ from contracts.facts import (
     NewFact,
     Recorded,
     SagaAborted,
+    StepSignalled,
     state_fact,
 )
 from contracts.failure import Conflict, InvalidContract, NotFound
-from contracts.ids import fact_id
+from contracts.ids import fact_id, new_saga_id
 from contracts.subjects import valid_token
 from events.bus import Bus
 from events.clock import Clock, utc_now
@@ -135,6 +137,21 @@ class Interventions:
         if status is not StepStatus.COMPENSATION_FAILED:
             raise Conflict(f"the undo of step {step} of saga {saga_id} has not failed: it is {status}")
         return await self._state(saga, (step, FactKind.RETRY_REQUESTED), reason, by)
+
+    async def signal(self, saga_id: str, step: str, payload: dict[str, Any], *, by: str) -> int:
+        """Give a step the signal it waits for, or will wait for; the sequence of the fact.
+
+        Raises NotFound, Conflict (the saga is aborted or has ended, the step has spoken).
+        """
+        saga = await self._read(saga_id)
+        _check_running(saga)
+        status = saga.step(step)
+        if saga.state.abort is not None or status in _PASSED:
+            raise Conflict(f"step {step} of saga {saga_id} waits for nothing any more: it is {status}")
+        key = (step, FactKind.SIGNALLED)
+        subject = self._bus.subjects.fact(saga.definition.name, *key, saga.saga_id)
+        fact = self._fact(saga, key, StepSignalled(by=_said(by, "by"), payload=payload), new_saga_id())
+        return (await self._bus.publisher.state(subject, fact)).sequence
 
     async def _read(self, saga_id: str) -> _Read:
         valid_token(saga_id, "saga id")

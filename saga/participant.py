@@ -26,7 +26,7 @@ import structlog
 from pydantic import ValidationError
 
 from contracts.definition import SagaDefinition, Step
-from contracts.facts import STARTED_KEY, AttemptFailed, Fact, FactKey, Recorded, data_model, explain
+from contracts.facts import STARTED_KEY, Fact, FactKey, Recorded, data_model, explain
 from contracts.failure import CODE_CONDITION_INVALID, Failure, InvalidContract
 from events.bus import Bus
 from events.clock import Chance, Clock, chance, utc_now
@@ -262,8 +262,8 @@ class Participant:
             failure = Failure(code=CODE_CONDITION_INVALID, message=str(error)[:4096], effect="none")
             return await worker.fail(turn, failure, 1, None)
         match decision:
-            case Run(scope, resumed):
-                return await worker.run(turn, scope, resumed=resumed)
+            case Run():
+                return await worker.run(turn, decision)
             case Skip():
                 return await worker.skip(turn, decision)
             case Compensate():
@@ -276,8 +276,8 @@ class Participant:
                 return DONE if await self._voice.hold(turn, decision) else Later(_MIN_DELAY_S)
             case Wake():
                 await self._voice.wake(turn, decision)
-            case Sleep(rest):
-                await self._voice.arm(turn, AttemptFailed.model_validate(rest.fact.data).not_before)
+            case Sleep(due):
+                await self._voice.arm(turn, due)
             case Wait(reason) | Ignore(reason):
                 log.debug("step.not_due", step=turn.step.name, saga_id=turn.saga_id, reason=reason)
         return DONE

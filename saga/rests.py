@@ -1,6 +1,7 @@
 """Resting: a step that no delivery works on, until a fact wakes it. Part of the pure core.
 
     held                          the step is due, but the saga is paused        woken by `_saga.resumed`
+    suspended                     its handler waits for an instant or a signal   woken by its timer, or `signalled`
     attempt_failed (parked)       the next attempt comes after a long delay      woken by its timer
     compensation_failed           its undo was given up                          woken by a person
 
@@ -8,20 +9,31 @@ Whoever wakes it states `woken` for that rest, once. Its delivery, and no other,
 rest and wake come in pairs, so a resume, a timer or a request that comes twice or late wakes nothing.
 """
 
-from contracts.facts import PAUSED_KEY, RESUMED_KEY, FactKind, Facts, Recorded
+from datetime import datetime
+
+from contracts.facts import (
+    PAUSED_KEY,
+    RESUMED_KEY,
+    AttemptFailed,
+    FactKind,
+    Facts,
+    Recorded,
+    StepSuspended,
+)
 
 
 def rest_of(facts: Facts, step: str, *, undoing: bool) -> Recorded | None:
     """The last fact that laid the step down, on its way forward or (`undoing`) on its way back."""
     parked = facts.get((step, FactKind.ATTEMPT_FAILED))
-    other = facts.get((step, FactKind.COMPENSATION_FAILED if undoing else FactKind.HELD))
-    if parked is None and other is None:
+    kinds = (FactKind.COMPENSATION_FAILED,) if undoing else (FactKind.HELD, FactKind.SUSPENDED)
+    others = [facts[step, kind] for kind in kinds if (step, kind) in facts]
+    if parked is None and not others:
         return None
     if parked and not (
         parked.fact.data.get("parked") and parked.fact.data.get("compensation", False) is undoing
     ):
         parked = None
-    return max((rest for rest in (parked, other) if rest), key=lambda rest: rest.sequence, default=None)
+    return max((rest for rest in (parked, *others) if rest), key=lambda rest: rest.sequence, default=None)
 
 
 def woken(facts: Facts, step: str, rest: Recorded) -> Recorded | None:
@@ -36,9 +48,20 @@ def rests(facts: Facts, step: str, *, undoing: bool) -> Recorded | None:
     return rest if rest and not woken(facts, step, rest) else None
 
 
-def is_parked(rest: Recorded) -> bool:
-    """Whether a timer ends this rest."""
-    return rest.fact.kind == FactKind.ATTEMPT_FAILED
+def due_of(rest: Recorded) -> datetime | None:
+    """When a timer ends this rest; None if none does."""
+    match rest.fact.kind:
+        case FactKind.ATTEMPT_FAILED:
+            return AttemptFailed.model_validate(rest.fact.data).not_before
+        case FactKind.SUSPENDED:
+            return StepSuspended.model_validate(rest.fact.data).until
+        case _:
+            return None
+
+
+def takes_signals(rest: Recorded) -> bool:
+    """Whether a signal ends this rest."""
+    return rest.fact.kind == FactKind.SUSPENDED and bool(rest.fact.data.get("signal"))
 
 
 def paused(facts: Facts) -> bool:

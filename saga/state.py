@@ -33,6 +33,7 @@ ENDED = frozenset({SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAIL
 class StepStatus(StrEnum):
     PENDING = "pending"
     HELD = "held"
+    SUSPENDED = "suspended"
     RUNNING = "running"
     RETRYING = "retrying"
     COMPLETED = "completed"
@@ -49,6 +50,7 @@ CLOSED_STATUSES = frozenset({StepStatus.COMPENSATED, StepStatus.STOOD_DOWN, Step
 _DONE = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
 _AFTER_A_REST = {
     StepStatus.HELD: StepStatus.PENDING,
+    StepStatus.SUSPENDED: StepStatus.RUNNING,
     StepStatus.COMPENSATION_FAILED: StepStatus.COMPENSATING,
 }
 
@@ -159,6 +161,8 @@ def _advance_step(step: StepState, kind: str, recorded: Recorded) -> StepState:
             )
         case FactKind.HELD if step.status == StepStatus.PENDING:
             return replace(step, status=StepStatus.HELD, sequence=recorded.sequence)
+        case FactKind.SUSPENDED if step.ended_at is None and not step.closed:
+            return replace(step, status=StepStatus.SUSPENDED, sequence=recorded.sequence)
         case FactKind.WOKEN if step.status in _AFTER_A_REST:
             return replace(step, status=_AFTER_A_REST[step.status], sequence=recorded.sequence)
         case FactKind.COMPENSATED | FactKind.STOOD_DOWN | FactKind.COMPENSATION_SKIPPED if not step.closed:

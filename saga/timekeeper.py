@@ -10,7 +10,7 @@ from typing import Self
 import structlog
 
 from contracts.definition import SagaDefinition
-from contracts.facts import ABORTED_KEY, AttemptFailed, FactKind, Recorded
+from contracts.facts import ABORTED_KEY, FactKind, Recorded
 from contracts.failure import InvalidContract
 from contracts.timers import Timer
 from events import timers
@@ -24,7 +24,7 @@ from events.names import TIMEKEEPER
 from events.read import read_saga
 from saga.client import SagaClient
 from saga.decisions import Trigger, Wake
-from saga.rests import is_parked, rests
+from saga.rests import due_of, rests
 from saga.turn import Turn, Voice
 
 log = structlog.get_logger(__name__)
@@ -80,14 +80,14 @@ class Timekeeper:
     async def _wake(self, definition: SagaDefinition, timer: Timer) -> None:
         facts = {one.fact.key: one for one in await read_saga(self._bus, timer.saga_id)}
         rest = rests(facts, timer.step, undoing=ABORTED_KEY in facts)
-        if rest is None or not is_parked(rest):
+        due = due_of(rest) if rest else None
+        if rest is None or due is None:
             log.debug("timer.in_vain", saga_id=timer.saga_id, step=timer.step)
             return
         turn = _turn(definition, timer.step, rest)
-        not_before = AttemptFailed.model_validate(rest.fact.data).not_before
-        if timer.due < not_before:
+        if timer.due < due:
             # The timer of an earlier rest: this one's must not be lost with it.
-            await self._voice.arm(turn, not_before)
+            await self._voice.arm(turn, due)
             return
         before = facts.get((timer.step, FactKind.WOKEN))
         await self._voice.wake(

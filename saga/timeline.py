@@ -46,6 +46,7 @@ _PLAIN: dict[str, str] = {
     FactKind.COMPENSATION_FAILED: "{step} could not be undone ({why}): a person must act",
     FactKind.COMPENSATION_SKIPPED: "{step} will not be undone, says {by}: {reason}",
     FactKind.HELD: "{step} is due, but the saga is paused",
+    FactKind.SIGNALLED: "{by} sent {step} a signal",
     FactKind.WOKEN: "{step} goes on ({reason})",
     FactKind.RETRY_REQUESTED: "{by} wants the undo of {step} to be tried again: {reason}",
     FactKind.SKIP_REQUESTED: "{by} wants {step} to be skipped: {reason}",
@@ -65,6 +66,9 @@ def _told(step: str, kind: str, data: dict[str, Any]) -> str:
         case FactKind.ATTEMPT_FAILED:
             what = "undoing" if data.get("compensation") else "attempt"
             return f"{step}: {what} {data.get('attempt')} failed ({why}), again in {data.get('delay_s')} s"
+        case FactKind.SUSPENDED:
+            waits = [f"until {data['until']}"] if data.get("until") else []
+            return f"{step} waits {' or '.join(waits + ['for a signal'] * bool(data.get('signal')))}"
         case _:
             plain = _PLAIN.get(kind, "{step} stated " + kind)
             return plain.format(step=step, why=why, by=data.get("by"), reason=data.get("reason"))

@@ -26,6 +26,7 @@ from contracts.facts import (
     SagaAborted,
     StepFailed,
     StepHeld,
+    StepSuspended,
     StepWoken,
     state_fact,
 )
@@ -40,6 +41,7 @@ from events.publish import Fence, Fenced, outgoing
 from events.read import ReadFailed, read_facts
 from saga.choreography import causes
 from saga.decisions import Hold, Trigger, Wake
+from saga.rests import rests
 
 log = structlog.get_logger(__name__)
 
@@ -158,6 +160,24 @@ class Voice:
             await self._bus.publisher.state(subject, fact, Fence(subject, wake.woken))
         except Fenced:
             log.debug("step.already_woken", step=turn.step.name, saga_id=turn.saga_id)
+
+    async def suspend(self, turn: Turn, wait: StepSuspended) -> bool:
+        """State that the step waits, arm its timer, and wake it if its signal has come already.
+
+        False if the saga was aborted meanwhile.
+        """
+        if not await self.state(turn, FactKind.SUSPENDED, wait, discriminator=str(turn.trigger.sequence)):
+            return False
+        if wait.until is not None:
+            await self.arm(turn, wait.until)
+        turn.facts = await self.read(turn, whole=False)
+        rest = rests(turn.facts, turn.step.name, undoing=False)
+        if wait.signal and rest is not None and (turn.step.name, FactKind.SIGNALLED) in turn.facts:
+            before = turn.facts.get((turn.step.name, FactKind.WOKEN))
+            await self.wake(
+                turn, Wake(rest.sequence, before.sequence if before else 0, "its signal had come")
+            )
+        return True
 
     async def arm(self, turn: Turn, due: datetime, *, deadline: bool = False) -> None:
         """Arm the timer that ends the step's rest, or the one of the saga's deadline."""

@@ -31,10 +31,12 @@ from saga import failpoints
 from saga.action import Action, ActionContext
 from saga.breaker import Breakers
 from saga.choreography import decide
-from saga.decisions import Compensate, GiveUp, Skip, StandDown
-from saga.execution import Deferred, Done, Failed, Gone, attempt_to_do, attempt_to_undo
+from saga.decisions import Compensate, GiveUp, Run, Skip, StandDown
+from saga.execution import Attempt as Ended
+from saga.execution import Deferred, Done, Failed, Gone, Suspended, attempt_to_do, attempt_to_undo
 from saga.scope import carry
 from saga.turn import DONE, Answer, Attempt, Later, Turn, Voice
+from saga.waits import Waits
 
 log = structlog.get_logger(__name__)
 
@@ -60,8 +62,9 @@ class Worker:
         self._voice = voice
         self._tools = tools
 
-    async def run(self, turn: Turn, scope: Scope, *, resumed: bool) -> Answer:
+    async def run(self, turn: Turn, decision: Run) -> Answer:
         """Do the step: one attempt."""
+        scope, resumed = decision.scope, decision.resumed
         attempt = self._voice.attempt(turn, compensation=False)
         if attempt.wait_s > 0:
             return Later(attempt.wait_s)
@@ -80,6 +83,7 @@ class Worker:
             failpoints.at("do.started.after", turn.step.name)
         begun = monotonic()
         context = self._context(turn, attempt.number)
+        context.waits = Waits(self._tools.clock, decision.suspended, decision.signal)
         end = await attempt_to_do(self._action, context, command, self._tools.inbox, turn.step.timeout_s)
         failpoints.at("do.effect.after", turn.step.name)
         match end:
@@ -92,6 +96,8 @@ class Worker:
                 return await self.fail(turn, failure, attempt.number, scope)
             case Deferred(delay_s):
                 return Later(delay_s)
+            case Suspended(wait):
+                return DONE if await self._voice.suspend(turn, wait) else await self._refused(turn)
             case Gone():
                 # Whoever left the tombstone may have died before it closed the step.
                 return await self._refused(turn)
@@ -212,7 +218,7 @@ class Worker:
                 return Later(delay_s)
         return DONE
 
-    async def _undo(self, turn: Turn, decision: Compensate, attempt: int) -> Done | Gone | Failed | Deferred:
+    async def _undo(self, turn: Turn, decision: Compensate, attempt: int) -> Ended:
         try:
             command = self._action.input.model_validate(decision.input)
         except ValidationError as error:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from saga.api.models import InterventionAnswer, InterventionRequest
+from saga.api.models import InterventionAnswer, InterventionRequest, SignalRequest
 from saga.api.parts import Parts
 
 
@@ -38,5 +38,9 @@ def router(parts: Parts) -> APIRouter:
         saga_id: str, step: str, body: InterventionRequest, response: Response
     ) -> InterventionAnswer:
         return accepted(saga_id, await client.retry(saga_id, step, reason=body.reason, by=body.by), response)
+
+    @routes.post("/steps/{step}/signal", status_code=202, operation_id="signalStep")
+    async def signal(saga_id: str, step: str, body: SignalRequest, response: Response) -> InterventionAnswer:
+        return accepted(saga_id, await client.signal(saga_id, step, body.payload, by=body.by), response)
 
     return routes

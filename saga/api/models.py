@@ -33,6 +33,13 @@ class InterventionRequest(_Request):
     by: str = Field(min_length=1, max_length=128)
 
 
+class SignalRequest(_Request):
+    """What a step that waits is told, and by whom."""
+
+    by: str = Field(min_length=1, max_length=128)
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+
 class InterventionAnswer(BaseModel):
     """`sequence` is that of the fact; the participants act on it."""
 

@@ -1,4 +1,4 @@
-"""`saga cancel|pause|resume|skip|retry`: what people say of a running saga."""
+"""`saga cancel|pause|resume|signal|skip|retry`: what people say of a running saga."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ StepName = Annotated[str, typer.Argument(help="Which step.")]
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands known."""
-    for command in (cancel, pause, resume, skip, retry):
+    for command in (cancel, pause, resume, signal, skip, retry):
         app.command()(command)
 
 
@@ -51,6 +51,19 @@ def retry(
 ) -> None:  # fmt: skip
     """Try the undo of a step again that has failed for good."""
     _post(f"{saga_id}/steps/{step}/retry", reason, by, output, api)
+
+
+def signal(
+    saga_id: str, step: StepName,
+    payload: Annotated[str, typer.Option("--payload", help="JSON, @file, or - for stdin.")] = "{}",
+    by: By = DEFAULT_BY, output: Output = Format.TABLE, api: Api = DEFAULT_API,
+) -> None:  # fmt: skip
+    """Give a step the signal it waits for."""
+    from saga.cli.remote import Remote, read_json
+
+    with Remote(api) as remote:
+        body = {"by": by, "payload": read_json(payload)}
+        write(remote.post(f"/api/v1/sagas/{saga_id}/steps/{step}/signal", body), output)
 
 
 def _post(path: str, reason: str, by: str, output: Format, api: str) -> None:

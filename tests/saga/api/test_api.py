@@ -142,6 +142,8 @@ async def test_a_saga_is_paused_skipped_on_and_resumed(
         await running.until(DEFINITION, saga_id, lambda state: state.steps["a"].status == "held")
         assert (await api.post(f"{path}/steps/a/retry", json=who)).status_code == 409
         assert (await api.post(f"{path}/steps/nobody/skip", json=who)).status_code == 404
+        signal = {"by": "ada", "payload": {"approved": True}}
+        assert (await api.post(f"{path}/steps/b/signal", json=signal)).status_code == 202
         skipped = await api.post(f"{path}/steps/b/skip", json=who)
         assert (skipped.status_code, skipped.headers["Location"]) == (202, path)
         assert (await api.post(f"{path}/resume", json=who)).status_code == 202
