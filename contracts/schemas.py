@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from contracts.actions import DOMAINS, domain_actions
+from contracts.breakers import BreakerConfig, BreakerEvent
 from contracts.definition import SagaDefinition
 from contracts.events import EventMessage
 from contracts.facts import SAGA_DATA, STEP_DATA, Fact
@@ -26,6 +27,8 @@ def contracts() -> dict[str, type[BaseModel]]:
         "Fact": Fact,
         "EventMessage": EventMessage,
         "SagaDefinition": SagaDefinition,
+        "BreakerConfig": BreakerConfig,
+        "BreakerEvent": BreakerEvent,
     }
     for prefix, data in (("saga", SAGA_DATA), ("step", STEP_DATA)):
         named |= {f"data.{prefix}.{kind}": model for kind, model in data.items()}

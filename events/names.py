@@ -98,6 +98,24 @@ class Names:
         return f"{self._prefix}-DEFINITIONS"
 
     @property
+    def breakers(self) -> str:
+        """The KV bucket of circuit breakers."""
+        return f"{self._prefix}-BREAKERS"
+
+    @property
+    def breaker_events(self) -> str:
+        """The stream of what happened to circuit breakers."""
+        return f"{self._prefix}-BREAKER-EVENTS"
+
+    @property
+    def breaker_root(self) -> str:
+        return f"{self.namespace}.brk" if self.namespace else "brk"
+
+    def breaker_event(self, name: str, kind: str) -> str:
+        """The subject of one kind of event of a breaker; `*` for all kinds."""
+        return f"{self.breaker_root}.{name}.{kind}"
+
+    @property
     def locks(self) -> str:
         """The KV bucket of locks around changes of the topology."""
         return f"{self._prefix}-LOCKS"

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -157,7 +157,8 @@ async def follow(
     """
     while True:
         try:
-            async with Bursts(bus, partition, after_sequence + 1) as bursts:
+            everything = [bus.subjects.partition(partition)]
+            async with Bursts(bus, bus.names.facts(partition), after_sequence + 1, everything) as bursts:
                 while True:
                     batch = await bursts.take(max_batch)
                     if batch:
@@ -171,14 +172,22 @@ async def follow(
 
 
 async def watch(bus: Bus, partition: int, subjects: Sequence[str]) -> AsyncGenerator[list[StreamMessage]]:
-    """All messages of a partition on these subjects, for ever, as they come, for subjects of few messages.
+    """As `watch_stream`, in a partition."""
+    async with aclosing(watch_stream(bus, bus.names.facts(partition), subjects)) as batches:
+        async for batch in batches:
+            yield batch
+
+
+async def watch_stream(
+    bus: Bus, stream: str, subjects: Sequence[str], after_sequence: int = 0
+) -> AsyncGenerator[list[StreamMessage]]:
+    """All messages of a stream on these subjects, for ever, as they come, for subjects of few messages.
 
     An empty batch tells that everything that was there has been given out.
     """
-    after_sequence = 0
     while True:
         try:
-            async with Bursts(bus, partition, after_sequence + 1, subjects) as bursts:
+            async with Bursts(bus, stream, after_sequence + 1, subjects) as bursts:
                 while batch := await bursts.take(_WATCH_BATCH):
                     yield batch
                     after_sequence = batch[-1].sequence
@@ -188,7 +197,7 @@ async def watch(bus: Bus, partition: int, subjects: Sequence[str]) -> AsyncGener
                         yield batch
                         after_sequence = batch[-1].sequence
         except (NatsError, NotFoundError, TimeoutError, GapFound) as error:
-            log.info("read.watch_again", partition=partition, after=after_sequence, reason=repr(error))
+            log.info("read.watch_again", stream=stream, after=after_sequence, reason=repr(error))
             await asyncio.sleep(_REOPEN_S)
 
 
@@ -199,10 +208,10 @@ class GapFound(Exception):
 class Bursts:
     """A throw-away consumer that is asked for what is there."""
 
-    def __init__(self, bus: Bus, partition: int, start: int, subjects: Sequence[str] = ()) -> None:
+    def __init__(self, bus: Bus, stream: str, start: int, subjects: Sequence[str]) -> None:
         self._bus = bus
-        self._stream = bus.names.facts(partition)
-        self._subjects = list(subjects) or [bus.subjects.partition(partition)]
+        self._stream = stream
+        self._subjects = list(subjects)
         self._start = start
         self._inbox = bus.client.new_inbox()
         self._name = ""

@@ -38,12 +38,13 @@ async def declare(bus: Bus) -> list[Change]:
     wanted = [_facts(bus, partition) for partition in range(bus.settings.partitions)]
     wanted += [_dead_letters(bus), _timers(bus)]
     given_up = [bus.names.given_up(config.name or "") for config in wanted]
-    wanted += [_advisories(bus, given_up), _events(bus)]
+    wanted += [_advisories(bus, given_up), _events(bus), _breaker_events(bus)]
     changes = [change for config in wanted if (change := await _apply_stream(bus, config))]
     due = frozenset({f"{bus.names.timer_root}.due.>"})
     changes += await _apply_consumer(bus, bus.names.timers, TIMEKEEPER, due)
     changes += await _apply_consumer(bus, bus.names.advisories, UNDERTAKER, frozenset(given_up))
-    buckets = [config for config in (_definitions(bus), _locks(bus)) if await _create_bucket(bus, config)]
+    declared = (_definitions(bus), _breakers(bus), _locks(bus))
+    buckets = [config for config in declared if await _create_bucket(bus, config)]
     return changes + [Change("created", f"bucket {config.bucket}") for config in buckets]
 
 
@@ -111,6 +112,25 @@ def _events(bus: Bus) -> api.StreamConfig:
         allow_atomic=True,
         deny_delete=True,
         deny_purge=True,
+    )
+
+
+def _breaker_events(bus: Bus) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=bus.names.breaker_events,
+        subjects=[f"{bus.names.breaker_root}.>"],
+        max_age=bus.settings.max_age_s,
+        duplicate_window=_DUPLICATE_WINDOW_S,
+        num_replicas=bus.settings.replicas,
+        allow_direct=True,
+        deny_delete=True,
+        deny_purge=True,
+    )
+
+
+def _breakers(bus: Bus) -> api.KeyValueConfig:
+    return api.KeyValueConfig(
+        bucket=bus.names.breakers, history=1, replicas=bus.settings.replicas, direct=True
     )
 
 

@@ -1,25 +1,30 @@
-"""Circuit breakers: pybreaker's state machine behind an async gate of our own.
+"""Circuit breakers: an async gate before pybreaker's state machine, with one state for all replicas.
 
 pybreaker counts a cancelled task as a failure, replaces the exception that trips it, lets any number of
-probes through when half open and takes late results for new ones. So the gate decides who goes in, hands
-pybreaker only clear successes and failures, and drops results that are older than the last transition.
+probes through when half open and takes late results for new ones. So the gate decides who goes in, hands on
+only clear successes and failures, and what is older than the last transition counts for nothing.
 
-An open breaker is no failed attempt: the delivery is deferred until the breaker may be tried again.
+A call through a closed breaker that works touches nothing but memory. An open breaker is no failed attempt:
+the delivery is deferred until the breaker may be tried again.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import pybreaker
-import structlog
-
+from contracts.breakers import BreakerConfig, BreakerRecord, BreakerState, valid_breaker_name
 from contracts.failure import SagaError
-from events.clock import monotonic
+from contracts.ids import new_saga_id
+from events.breakers import BreakerBucket
+from events.bus import Bus
+from events.clock import Clock, utc_now
+from saga.breaker_ledger import Ledger
+from saga.breaker_machine import Ended, retry_after_s
 
-log = structlog.get_logger(__name__)
+_MIN_RETRY_S = 0.1
 
 
 class BreakerOpen(SagaError):
@@ -33,15 +38,10 @@ class BreakerOpen(SagaError):
         self.retry_after_s = retry_after_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerConfig:
-    """`failure_threshold` failures in a row open it for `reset_timeout_s`; then `half_open_max_calls` probes
-    at once are let in, and `success_threshold` successes close it."""
-
-    failure_threshold: int = 5
-    reset_timeout_s: float = 5.0
-    half_open_max_calls: int = 1
-    success_threshold: int = 1
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    generation: int
+    probe: str | None
 
 
 class Breaker:
@@ -50,116 +50,106 @@ class Breaker:
     `fails` tells which exceptions speak against the other side; a refusal, for one, is an answer.
     """
 
-    def __init__(
-        self,
-        name: str,
-        config: BreakerConfig,
-        *,
-        fails: Callable[[BaseException], bool],
-        clock_s: Callable[[], float] = monotonic,
-    ) -> None:
-        self.name = name
-        self.config = config
+    def __init__(self, name: str, ledger: Ledger, fails: Callable[[BaseException], bool]) -> None:
+        self.name = valid_breaker_name(name)
+        self._ledger = ledger
         self._fails = fails
-        self._clock_s = clock_s
-        self._machine = pybreaker.CircuitBreaker(
-            fail_max=config.failure_threshold,
-            # The gate keeps the time, by a clock that tests can move.
-            reset_timeout=0,
-            success_threshold=config.success_threshold,
-            throw_new_error_on_trip=False,
-            name=name,
-        )
-        self._opened_at: float | None = None
-        self._generation = 0
-        self._probes = 0
-        self._entered: dict[asyncio.Task[Any] | None, tuple[int, bool]] = {}
+        self._entered: dict[asyncio.Task[Any] | None, list[_Entered]] = {}
 
     @property
-    def state(self) -> str:
-        """`closed`, `open` or `half-open`."""
-        return str(self._machine.current_state)
+    def record(self) -> BreakerRecord:
+        return self._ledger.view(self.name)
+
+    @property
+    def config(self) -> BreakerConfig:
+        return self.record.config or self._ledger.default
+
+    @property
+    def state(self) -> BreakerState:
+        return self.record.state
 
     @property
     def failures(self) -> int:
-        return int(self._machine.fail_counter)
+        return self.record.failures
 
     @property
     def retry_after_s(self) -> float:
-        if self._opened_at is None:
-            return 0.0
-        return max(0.0, self._opened_at + self.config.reset_timeout_s - self._clock_s())
-
-    def reset(self) -> None:
-        """Close it, as a person's decision."""
-        self._machine.close()
-        self._moved()
+        return retry_after_s(self.record, self._ledger.default, self._ledger.clock())
 
     async def __aenter__(self) -> Self:
-        if self.state == pybreaker.STATE_OPEN:
-            if self.retry_after_s > 0:
-                raise BreakerOpen(self.name, self.retry_after_s)
-            self._machine.half_open()
-            self._moved()
-        probe = self.state == pybreaker.STATE_HALF_OPEN
-        if probe and self._probes >= self.config.half_open_max_calls:
-            raise BreakerOpen(self.name, max(0.1, self.config.reset_timeout_s / 10))
-        self._probes += probe
-        self._entered[asyncio.current_task()] = (self._generation, probe)
+        self._ledger.enlist(self.name)
+        probe = None if self.state is BreakerState.CLOSED else await self._probe()
+        entered = self._entered.setdefault(asyncio.current_task(), [])
+        entered.append(_Entered(self.record.generation, probe))
         return self
+
+    async def _probe(self) -> str | None:
+        if (left_s := self.retry_after_s) > 0:
+            raise BreakerOpen(self.name, left_s)
+        probe = new_saga_id()
+        try:
+            admitted = await self._ledger.ask_for_probe(self.name, probe)
+        except BaseException:
+            self._end(_Entered(self.record.generation, probe), worked=None)
+            raise
+        if admitted:
+            return probe
+        if self.state is BreakerState.CLOSED:
+            # Another's probe has closed it meanwhile.
+            return None
+        raise BreakerOpen(
+            self.name, self.retry_after_s or max(_MIN_RETRY_S, self.config.reset_timeout_s / 10)
+        )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        generation, probe = self._entered.pop(asyncio.current_task())
-        if generation != self._generation:
-            return
-        self._probes -= probe
+        task = asyncio.current_task()
+        entered = self._entered[task].pop()
+        if not self._entered[task]:
+            del self._entered[task]
         if error is not None and not isinstance(error, Exception):
             # Cancelled from outside: says nothing about the other side.
-            return
-        before = self.state
-        self._record(error if error is not None and self._fails(error) else None)
-        if self.state != before:
-            self._moved()
+            self._end(entered, worked=None)
+        else:
+            self._end(entered, worked=error is None or not self._fails(error))
 
-    def _record(self, error: BaseException | None) -> None:
-        def outcome() -> None:
-            if error is not None:
-                raise error
-
-        try:
-            self._machine.call(outcome)
-        except BaseException as raised:
-            if raised is not error:
-                raise
-
-    def _moved(self) -> None:
-        self._generation += 1
-        self._probes = 0
-        self._opened_at = self._clock_s() if self.state == pybreaker.STATE_OPEN else None
-        log.info("breaker.moved", breaker=self.name, state=self.state)
+    def _end(self, entered: _Entered, *, worked: bool | None) -> None:
+        ended = Ended(
+            at=self._ledger.clock(), generation=entered.generation, worked=worked, probe=entered.probe
+        )
+        self._ledger.hear(self.name, ended)
 
 
 class Breakers:
-    """The breakers of one process, made on first use."""
+    """The breakers of one process, made on first use. Without a ledger of a bus they are its own."""
 
     def __init__(
         self,
         config: BreakerConfig | None = None,
         *,
         fails: Callable[[BaseException], bool],
-        clock_s: Callable[[], float] = monotonic,
+        clock: Clock = utc_now,
+        ledger: Ledger | None = None,
     ) -> None:
-        self._config = config or BreakerConfig()
+        self._ledger = ledger or Ledger(config or BreakerConfig(), clock)
         self._fails = fails
-        self._clock_s = clock_s
         self._by_name: dict[str, Breaker] = {}
 
     def get(self, name: str) -> Breaker:
+        """The breaker of that name. Raises InvalidContract if it cannot be part of a subject."""
         if name not in self._by_name:
-            self._by_name[name] = Breaker(name, self._config, fails=self._fails, clock_s=self._clock_s)
+            self._by_name[name] = Breaker(name, self._ledger, self._fails)
         return self._by_name[name]
 
     def all(self) -> list[Breaker]:
         return list(self._by_name.values())
+
+
+@asynccontextmanager
+async def shared_breakers(
+    bus: Bus, config: BreakerConfig, *, fails: Callable[[BaseException], bool], clock: Clock = utc_now
+) -> AsyncIterator[Breakers]:
+    """Breakers whose state all processes on the bus share; `config` is for those nobody has configured."""
+    async with Ledger(config, clock, BreakerBucket(bus)) as ledger:
+        yield Breakers(fails=fails, ledger=ledger)

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contracts.breakers import BreakerConfig
 from events.advisories import Undertaker
 from events.application import FastStreamApp, make_app
 from events.bus import Bus
@@ -31,7 +32,7 @@ from events.streams import (
 )
 from saga import failpoints
 from saga.action import Action, Environment
-from saga.breaker import BreakerConfig, Breakers
+from saga.breaker import shared_breakers
 from saga.execution import counts_against
 from saga.outboxes import Outboxes
 from saga.participant import Participant
@@ -56,8 +57,17 @@ class ServiceSettings(BaseSettings):
     park_after_s: float = Field(
         default=PARK_AFTER_S, gt=0, description="longer delays are kept by the server"
     )
-    breaker_failure_threshold: int = Field(default=5, ge=1)
-    breaker_reset_timeout_s: float = Field(default=5.0, gt=0)
+    breaker_failure_threshold: int = Field(default=5, ge=1, le=10_000)
+    breaker_reset_timeout_s: float = Field(default=5.0, gt=0, le=86_400)
+    breaker_half_open_max_calls: int = Field(default=1, ge=1, le=100)
+    breaker_success_threshold: int = Field(default=1, ge=1, le=10_000)
+    breaker_probe_lease_s: float = Field(default=30.0, gt=0, le=3_600)
+
+    @property
+    def breaker_config(self) -> BreakerConfig:
+        """The settings of breakers that nobody has configured."""
+        given = self.model_dump(include={f"breaker_{name}" for name in BreakerConfig.model_fields})
+        return BreakerConfig(**{name.removeprefix("breaker_"): value for name, value in given.items()})
 
     def url_of(self, database: str) -> str:
         if self.database_url:
@@ -105,18 +115,14 @@ async def serve(
     failpoints.arm(os.environ if environment is None else environment)
     mine = {action.name for action in actions}
     await _apply_consumers_of(mine, bus, definitions)
-    breakers = Breakers(
-        BreakerConfig(
-            failure_threshold=settings.breaker_failure_threshold,
-            reset_timeout_s=settings.breaker_reset_timeout_s,
-        ),
-        fails=counts_against,
-    )
     databases = Databases(settings)
     participants: list[Participant] = []
     async with AsyncExitStack() as stack:
         stack.push_async_callback(databases.close)
         watched = await stack.enter_async_context(WatchedSagas(bus))
+        breakers = await stack.enter_async_context(
+            shared_breakers(bus, settings.breaker_config, fails=counts_against, clock=clock)
+        )
         outboxes = await stack.enter_async_context(Outboxes(bus, clock))
         await stack.enter_async_context(Timekeeper(bus, definitions, clock))
         await stack.enter_async_context(Undertaker(bus, clock))

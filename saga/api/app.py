@@ -9,14 +9,18 @@ from starlette.types import Message
 
 from contracts.facts import MAX_FACT_BYTES
 from events.advisories import Undertaker
+from events.breakers import BreakerBucket
 from events.bus import Bus
+from events.clock import utc_now
 from events.definitions import Definitions
-from saga.api import dead_letters, definitions, health, interventions, problems, sagas
+from saga.api import breakers, dead_letters, definitions, health, interventions, problems, sagas
 from saga.api.parts import Parts
+from saga.breaker_ledger import Ledger
 from saga.client import SagaClient
 from saga.log.queries import Queries
 from saga.log.service import LogService
 from saga.log.store import open_log
+from saga.service import ServiceSettings
 
 type Next = Callable[[Request], Awaitable[Response]]
 
@@ -32,7 +36,7 @@ def create_app(parts: Parts) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(BodyLimit)
-    for module in (sagas, interventions, dead_letters, definitions, health):
+    for module in (sagas, interventions, dead_letters, breakers, definitions, health):
         app.include_router(module.router(parts))
     return app
 
@@ -88,4 +92,6 @@ async def open_parts(bus: Bus, definitions: Definitions, log_url: str) -> AsyncI
         database = await stack.enter_async_context(open_log(log_url))
         await stack.enter_async_context(Undertaker(bus))
         log = await stack.enter_async_context(LogService(bus, database, definitions))
-        yield Parts(bus, definitions, SagaClient(bus, definitions), log, Queries(database))
+        default = ServiceSettings().breaker_config
+        breakers = await stack.enter_async_context(Ledger(default, utc_now, BreakerBucket(bus)))
+        yield Parts(bus, definitions, SagaClient(bus, definitions), log, Queries(database), breakers)

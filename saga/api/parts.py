@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from events.bus import Bus
 from events.definitions import Definitions
+from saga.breaker_ledger import Ledger
 from saga.client import SagaClient
 from saga.log.queries import Queries
 from saga.log.service import LogService
@@ -18,3 +19,4 @@ class Parts:
     client: SagaClient
     log: LogService
     queries: Queries
+    breakers: Ledger

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from saga.cli import audit, dlq, intervene, simulate
+from saga.cli import audit, breaker, dlq, intervene, simulate
 from saga.cli.options import DEFAULT_API, Api, Output
 from saga.cli.output import Format, say, write
 
@@ -25,6 +25,7 @@ definitions_app = typer.Typer(no_args_is_help=True, help="The contracts: list, s
 schemas_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of all contracts.")
 intervene.add_to(app)
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(breaker.app, name="breaker")
 audit.add_to(app)
 simulate.add_to(app)
 app.add_typer(definitions_app, name="definitions")

@@ -48,6 +48,10 @@ class Remote:
         """As `get`."""
         return self._ask("POST", path, json=body, headers=dict(headers or {}))
 
+    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """As `get`."""
+        return self._ask("PUT", path, json=body)
+
     def delete(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
         """As `get`."""
         return self._ask("DELETE", path, params=dict(query))

@@ -26,6 +26,7 @@ from events.database import Database
 from events.publish import Fenced, Outgoing, PublishFailed, outgoing
 from events.read import ReadFailed, follow, last_sequence
 from saga.log.aside import Redriven, put_aside
+from saga.log.breakers import BreakerLog
 from saga.log.project import KnowsDefinitions, Projector
 from saga.log.tables import SagaRow, table_of
 from saga.state import ENDED, SagaStatus
@@ -58,6 +59,7 @@ class LogService:
         self.projector = Projector(
             database, definitions, bus.settings.partitions, put_aside=partial(put_aside, bus)
         )
+        self.breakers = BreakerLog(bus, database)
         self._redriven = Redriven(bus, self.projector, self._state_outcomes, clock)
 
     async def __aenter__(self) -> "LogService":
@@ -67,9 +69,11 @@ class LogService:
             task = asyncio.create_task(self._follow(partition), name=f"saga log {partition}")
             self._tasks.append(task)
         await self._redriven.__aenter__()
+        await self.breakers.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.breakers.__aexit__()
         await self._redriven.__aexit__()
         for task in self._tasks:
             task.cancel()
@@ -79,7 +83,7 @@ class LogService:
 
     @property
     def alive(self) -> bool:
-        return all(not task.done() for task in self._tasks)
+        return self.breakers.alive and all(not task.done() for task in self._tasks)
 
     async def lag(self) -> int:
         """How many messages have not been applied yet, over all partitions."""

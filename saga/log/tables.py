@@ -106,6 +106,33 @@ class PositionRow(LogTable, table=True):
     sequence: int = Field(sa_type=BigInteger)
 
 
+class BreakerEventRow(LogTable, table=True):
+    """One thing that happened to a circuit breaker."""
+
+    __tablename__ = "breaker_events"
+
+    name: str = Field(primary_key=True, max_length=128)
+    revision: int = Field(primary_key=True, sa_type=BigInteger)
+    sequence: int = Field(sa_type=BigInteger)
+    kind: str = Field(max_length=16)
+    state: str = Field(max_length=16)
+    previous: str = Field(max_length=16)
+    failures: int
+    time: datetime = Field(sa_type=UtcText)
+    by: str = Field(max_length=128)
+    reason: str = Field(max_length=1024)
+    config: dict[str, Any] | None = Field(default=None, sa_type=_JSON)
+
+
+class BreakerPositionRow(LogTable, table=True):
+    """How far the stream of breakers' events has been applied; written in one transaction with what it says."""
+
+    __tablename__ = "breaker_position"
+
+    stream: str = Field(primary_key=True, max_length=128)
+    sequence: int = Field(sa_type=BigInteger)
+
+
 def table_of(row: Any) -> Table:
     """The table behind a row's class."""
     table: Table = row.__table__

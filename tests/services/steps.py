@@ -9,13 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from contracts.breakers import BreakerConfig
 from contracts.subjects import Subjects
 from events.clock import utc_now
 from events.database import Database
 from events.inbox import EffectKey, Inbox
 from events.outbox import Outbox
 from saga.action import Action, ActionContext
-from saga.breaker import BreakerConfig, Breakers
+from saga.breaker import Breakers
 from saga.execution import Attempt, Done, Failed, attempt_to_do, attempt_to_undo, counts_against
 from saga.service import Databases, ServiceSettings
 

@@ -6,10 +6,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from contracts.breakers import BreakerConfig
 from contracts.failure import Unusable
 from contracts.ids import new_saga_id
 from contracts.payments import Operator
-from saga.breaker import BreakerConfig, Breakers
+from saga.breaker import Breakers
 from saga.execution import Deferred, Done, Failed, counts_against
 from services.payments.operator_client import operator_client
 from services.payments.steps.execute_mmo import execute_mmo
