@@ -23,6 +23,8 @@ from saga.waits import Suspend
 log = structlog.get_logger(__name__)
 
 LIMITS = Limits()
+# A breaker may be reset or configured before its time is over: what it holds back must hear of it soon.
+_ASK_AGAIN_S = 5.0
 
 
 @dataclass(slots=True)
@@ -142,7 +144,7 @@ async def _end(
     except (Refused, Unavailable) as error:
         return Failed(error.failure)
     except BreakerOpen as error:
-        return Deferred(error.retry_after_s)
+        return Deferred(min(error.retry_after_s, _ASK_AGAIN_S))
     except Suspend as error:
         return Suspended(error.wait)
     except TimeoutError as error:

@@ -105,7 +105,8 @@ def router(parts: Parts) -> APIRouter:
 
     @routes.get("/{name}", operation_id="getBreaker")
     async def get_breaker(name: _Name) -> BreakerAnswer:
-        found = next((one for one in ledger.records() if one.name == valid_breaker_name(name)), None)
+        valid_breaker_name(name)
+        found = next((record for record in ledger.records() if record.name == name), None)
         if found is None:
             raise NotFound(f"no breaker {name}: it is there once a step has used it")
         moves = [

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
@@ -20,12 +21,13 @@ from events.servers import find_binary
 from events.settings import BusSettings
 from events.streams import declare
 from saga.action import Unavailable
-from saga.breaker import Breaker, BreakerOpen, Breakers
+from saga.breaker import Breaker, BreakerOpen, Breakers, shared_breakers
 from saga.breaker_ledger import Ledger
 from saga.breaker_machine import Configure, Delete, Reset
 from saga.execution import counts_against
 from saga.log.breakers import BreakerLog
 from saga.log.store import open_log
+from tests.saga import breaker_process
 from tests.saga.test_breaker import Time, fail
 
 CONFIG = BreakerConfig(failure_threshold=4, reset_timeout_s=10.0, probe_lease_s=60.0)
@@ -183,25 +185,27 @@ async def test_an_open_breaker_is_not_deleted_and_a_deleted_one_comes_back_when_
     process: NewProcess,
 ) -> None:
     ledger, breaker = await process()
-    ada = {"at": utc_now(), "by": "ada", "reason": "r"}
+    reset = Reset(at=utc_now(), by="ada", reason="r")
+    delete = Delete(at=utc_now(), by="ada", reason="r")
     with pytest.raises(NotFound):
-        await ledger.rule("op.x", Delete(**ada))
+        await ledger.rule("op.x", delete)
     await open_it(breaker)
     await until(lambda: breaker.record.write != "" and not ledger._pending["op.x"])
     with pytest.raises(Conflict, match="reset it"):
-        await ledger.rule("op.x", Delete(**ada))
-    await ledger.rule("op.x", Reset(**ada))
-    await ledger.rule("op.x", Delete(**ada))
+        await ledger.rule("op.x", delete)
+    await ledger.rule("op.x", reset)
+    await ledger.rule("op.x", delete)
     assert ledger.records() == []
     async with breaker:
         assert [record.name for record in ledger.records()] == ["op.x"]
 
 
 async def test_a_process_that_dies_before_it_stated_a_transition_is_spoken_for(
-    bus: Bus, process: NewProcess, time: Time
+    bus: Bus, process: NewProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger, breaker = await process()
-    ledger._state_soon = lambda *_: None  # type: ignore[method-assign] - it never gets that far
+    # It never gets that far.
+    monkeypatch.setattr(ledger, "_state_soon", lambda *_: None)
     await open_it(breaker)
     await on_the_server(bus, lambda record: record.state == "open")
     await process()
@@ -270,3 +274,30 @@ async def test_an_unavailable_other_side_is_what_counts(process: NewProcess) -> 
         async with breaker:
             raise Unavailable("t.down", "down")
     assert breaker.failures == 1
+
+
+async def run_process(bus: Bus, what: str) -> int:
+    """The exit code of `breaker_process.py`."""
+    script = Path(__file__).with_name("breaker_process.py")
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), bus.settings.url, bus.settings.namespace, what,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        return await running.wait()
+
+
+async def test_processes_open_it_together_and_one_that_is_killed_as_a_probe_holds_nobody_up(bus: Bus) -> None:
+    assert await asyncio.gather(*(run_process(bus, "fail") for _ in range(3))) == [0, 0, 0]
+    assert (await on_the_server(bus, lambda record: record.state == "open")).generation == 1
+    assert await run_process(bus, "die") == -9
+    killed = await on_the_server(bus, lambda record: record.state == "half_open")
+    assert len(killed.probes) == 1
+    async with shared_breakers(bus, breaker_process.CONFIG, fails=counts_against) as breakers:
+        breaker = breakers.get("op.x")
+        async with asyncio.timeout(20):
+            await breaker_process.when_let_in(breaker)
+        assert not set(breaker.record.probes) & set(killed.probes)
+        await breaker.__aexit__(None, None, None)
+        told = await events(bus, "closed")
+    assert [event.kind for event in told] == ["open", "half_open", "closed"]
