@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ from events.breakers import BreakerBucket, follow_breaker_events
 from events.bus import Bus
 from events.clock import utc_now
 from events.embedded import EmbeddedServer
-from events.read import StreamMessage
+from events.names import MSG_ID
+from events.read import StreamMessage, last_of
 from events.servers import find_binary
 from events.settings import BusSettings
 from events.streams import declare
@@ -39,7 +41,7 @@ def time() -> Time:
 
 
 type Process = tuple[Ledger, Breaker]
-type NewProcess = Callable[[], Awaitable[Process]]
+type NewProcess = Callable[..., Awaitable[Process]]
 
 
 @pytest.fixture
@@ -47,9 +49,9 @@ async def process(bus: Bus, time: Time) -> AsyncIterator[NewProcess]:
     """Opens what one more process has of the breaker `op.x`, with a connection of its own."""
     async with AsyncExitStack() as stack:
 
-        async def new() -> Process:
+        async def new(config: BreakerConfig = CONFIG) -> Process:
             own = await stack.enter_async_context(await Bus.connect(bus.settings))
-            ledger = await stack.enter_async_context(Ledger(CONFIG, time, BreakerBucket(own)))
+            ledger = await stack.enter_async_context(Ledger(config, time, BreakerBucket(own)))
             return ledger, Breakers(fails=counts_against, ledger=ledger).get("op.x")
 
         yield new
@@ -105,6 +107,13 @@ async def test_a_race_to_open_it_is_won_once(bus: Bus, process: NewProcess) -> N
     record = await on_the_server(bus, lambda record: record.state == "open")
     await until(lambda: all(breaker.record.generation == 1 for breaker in breakers))
     assert (record.generation, record.revision) == (1, 1)
+
+
+async def test_no_failure_is_lost_when_many_are_written_at_once(bus: Bus, process: NewProcess) -> None:
+    patient = BreakerConfig(failure_threshold=100)
+    breakers = [(await process(patient))[1] for _ in range(4)]
+    await asyncio.gather(*(fail(breaker) for breaker in breakers for _ in range(5)))
+    assert (await on_the_server(bus, lambda record: record.failures >= 20)).failures == 20
 
 
 async def test_a_call_that_works_costs_no_word_on_the_bus(bus: Bus, process: NewProcess) -> None:
@@ -226,6 +235,38 @@ async def test_many_who_state_the_same_events_state_each_once_and_in_order(
     assert (await bus.jetstream.stream_info(bus.names.breaker_events)).state.messages == 3
 
 
+async def forget_message_ids(bus: Bus) -> None:
+    """Let the window of the server's duplicate check pass."""
+    config = (await bus.jetstream.stream_info(bus.names.breaker_events)).config
+    config.duplicate_window = 0.1
+    await bus.jetstream.update_stream(config)
+    subject, known = bus.names.breaker_event("probe", "closed"), {MSG_ID: "probe"}
+    await bus.publisher.send(subject, b"", known)
+    async with asyncio.timeout(10):
+        while (await bus.publisher.send(subject, b"", known)).duplicate:
+            await asyncio.sleep(0.01)
+
+
+async def test_who_reads_from_a_replica_that_is_behind_states_nothing_again(
+    bus: Bus, process: NewProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, breaker = await process()
+    await open_it(breaker)
+    await events(bus, "open")
+    await forget_message_ids(bus)
+    before = (await bus.jetstream.stream_info(bus.names.breaker_events)).state.messages
+    readings = []
+
+    async def behind(*asked: Any) -> list[StreamMessage]:
+        readings.append(asked)
+        return await last_of(*asked) if len(readings) > 1 else []
+
+    monkeypatch.setattr("events.breakers.last_of", behind)
+    await BreakerBucket(bus).state_events(breaker.record)
+    assert len(readings) == 2
+    assert (await bus.jetstream.stream_info(bus.names.breaker_events)).state.messages == before
+
+
 async def test_with_the_bus_away_it_goes_on_alone_and_tells_afterwards(tmp_path: Path, time: Time) -> None:
     async with EmbeddedServer(find_binary(os.environ), tmp_path / "nats", sync_interval="2m") as nats:
         settings = BusSettings(url=nats.url, publish_timeout_s=0.3)
@@ -252,13 +293,12 @@ async def test_with_the_bus_away_it_goes_on_alone_and_tells_afterwards(tmp_path:
     assert [(event.kind, event.revision) for event in told] == [("open", 1), ("half_open", 2), ("closed", 3)]
 
 
-async def test_the_log_keeps_every_event_once(bus: Bus, process: NewProcess, data: Path) -> None:
+async def test_the_log_keeps_every_event_once(bus: Bus, process: NewProcess, database_url: str) -> None:
     _, breaker = await process()
     await open_it(breaker)
     (event,) = await events(bus, "open")
     message = StreamMessage(1, "s", event.model_dump_json().encode(), utc_now())
-    data.mkdir(exist_ok=True)
-    async with open_log(f"sqlite+aiosqlite:///{data / 'log.db'}") as database:
+    async with open_log(database_url) as database:
         kept = BreakerLog(bus, database)
         assert [await kept.apply([message]), await kept.apply([message])] == [1, 0]
         again = StreamMessage(2, "s", message.payload, utc_now())
