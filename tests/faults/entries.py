@@ -1,6 +1,7 @@
 """What the processes of a fault run do: what `saga` and `faststream run` do, and what must never be done.
 
 saga            the command line, by its arguments (`serve log`, `sandbox mobile-money`)
+server          a nats-server of a cluster, in a network namespace if one is named
 step            the participant of one payment step, as `faststream run services.payments.steps.<step>:app`
 without_guard   the same, but the guard remembers nothing       - the harness must find double effects
 ack_first       the same, but acknowledges before it works      - the harness must find stuck sagas

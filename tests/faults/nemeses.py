@@ -61,7 +61,7 @@ async def kill_participants(field: Field) -> None:
 
 
 async def kill_log(field: Field) -> None:
-    """kill -9 of the saga log once a second."""
+    """kill -9 of the saga log, about every 0.7 s."""
     while True:
         await asyncio.sleep(0.2 + field.random.random())
         field.struck["log kills"] += field.ground.log.signal(signal.SIGKILL)
@@ -137,6 +137,9 @@ async def publish_definitions(field: Field) -> None:
     version = 1
     while True:
         await asyncio.sleep(1)
+        field.struck["sagas of new versions"] = sum(
+            not saga.definition.endswith("@1") for saga in field.load.auditor.sagas.values()
+        )
         version += 1
         for base in ("standard", "fast-track", "high-value"):
             config = {
@@ -190,7 +193,7 @@ FAULTS = (
         name="zombies", strike=pause_participants, demands=("pauses", "cancelled"), replicas=2, floor=0.3
     ),
     Fault(name="operators out", strike=operator_outage, demands=("outages",), floor=0.2),
-    Fault(name="definition published", strike=publish_definitions, demands=("definitions",)),
+    Fault(name="definition published", strike=publish_definitions, demands=("definitions", "sagas of new versions")),
     Fault(name="log down", strike=nothing, demands=(), log_at_the_end=True),
     Fault(name="cluster leader killed", strike=kill_leader, demands=("leader kills",), cluster=True),
     Fault(
