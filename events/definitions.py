@@ -105,17 +105,21 @@ class Definitions:
             await asyncio.sleep(_REOPEN_S)
 
     async def _watch_once(self) -> None:
+        # The watcher's own word that this was all may come before what there was: so that is counted.
+        left = (await self._bucket.status()).values
         watcher: Any = await self._bucket.watchall()
         try:
             while True:
+                if left <= 0:
+                    self._ready.set()
                 try:
                     entry = await watcher.updates(timeout=60)
                 except NatsTimeout:
                     continue
-                if entry is None:
-                    self._ready.set()
-                elif entry.value:
-                    self._learn(entry.value)
+                if entry is not None:
+                    left -= 1
+                    if entry.value:
+                        self._learn(entry.value)
         finally:
             with suppress(NatsError):
                 await watcher.stop()

@@ -1,0 +1,40 @@
+"""The definitions everybody shares are all there when they have been opened."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from nats.js.kv import KeyValue
+
+from contracts.definition import SagaDefinition, Step
+from events.bus import Bus
+from events.definitions import Definitions
+from saga.topology import consumers_for
+
+MANY = [SagaDefinition(name=f"d{number}", steps=(Step(name="a", action="t.a"),)) for number in range(5)]
+
+
+@pytest.fixture
+def hasty_watcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's race, lost every time: the watcher says that this was all before anything has come."""
+    watch_all = KeyValue.watchall
+
+    async def says_so_first(self: KeyValue, **options: Any) -> Any:
+        watcher = await watch_all(self, **options)
+        hasty: asyncio.Queue[Any] = asyncio.Queue()
+        hasty.put_nowait(None)
+        while not watcher._updates.empty():
+            hasty.put_nowait(watcher._updates.get_nowait())
+        watcher._updates = hasty
+        return watcher
+
+    monkeypatch.setattr(KeyValue, "watchall", says_so_first)
+
+
+async def test_whoever_opens_the_definitions_knows_all_that_were_published(
+    bus: Bus, definitions: Definitions, hasty_watcher: None
+) -> None:
+    for definition in MANY:
+        await definitions.publish(definition, consumers_for)
+    async with Definitions.open(bus) as opened:
+        assert {definition.ref for definition in opened.all()} == {definition.ref for definition in MANY}
