@@ -44,7 +44,7 @@ class Overlooked(AssertionError):
 
 async def run_control(control: Control, seed: int, folder: Path, zygote: Zygote) -> Verdict:
     """The verdict on a broken system. Raises Overlooked if it is clean of what the breakage must cause."""
-    verdict = await run_sweep(list(control.cases), [], seed, folder, zygote, entry=control.entry, quiet_s=3.0)
+    verdict = await run_sweep(list(control.cases), [], seed, folder, zygote, entry=control.entry, quiet_s=8.0)
     if not getattr(verdict, control.finds):
         raise Overlooked(f"{control.name}: no {control.finds} found, although there must be some")
     return verdict

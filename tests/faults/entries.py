@@ -12,6 +12,7 @@ import os
 import sys
 from typing import Any
 
+from contracts.failure import Failure
 from events.consume import Delivery
 from events.inbox import EffectKey, Inbox, Intent, Output
 from saga.cli.main import main
@@ -40,10 +41,13 @@ def without_guard() -> None:
     async def intend(self: Inbox, key: EffectKey) -> Intent:
         return Intent()
 
-    async def forget(self: Inbox, key: EffectKey, *_: Any) -> None:
+    async def conclude(self: Inbox, key: EffectKey, output: Output) -> None:
         return None
 
-    for name, instead in (("once", once), ("intend", intend), ("conclude", forget), ("refuse", forget)):
+    async def refuse(self: Inbox, key: EffectKey, failure: Failure) -> Failure:
+        return failure
+
+    for name, instead in (("once", once), ("intend", intend), ("conclude", conclude), ("refuse", refuse)):
         setattr(Inbox, name, instead)
     step()
 
