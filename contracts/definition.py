@@ -6,6 +6,7 @@ with a definition is said when it is made, all of it at once.
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -14,7 +15,15 @@ from pydantic_core import to_json
 
 from contracts.failure import InvalidContract
 from contracts.graph import Graph
-from contracts.references import Reference, Template, compile_template, condition_references
+from contracts.pointers import Problem
+from contracts.references import (
+    InvalidTemplate,
+    Reference,
+    Template,
+    Use,
+    compile_template,
+    condition_references,
+)
 from contracts.retries import ExponentialRetry, NoRetry, RetryPolicy
 from contracts.subjects import TOKEN
 
@@ -62,7 +71,16 @@ class Step(_Contract):
     @cached_property
     def references(self) -> tuple[Reference, ...]:
         """Everything the step reads: for its input and for its condition."""
-        return self.template.references + (condition_references(self.when) if self.when else ())
+        return tuple(use.reference for use in self.uses)
+
+    @cached_property
+    def uses(self) -> tuple[Use, ...]:
+        """As `references`, each with its place: a JSON pointer into the step."""
+        read = condition_references(self.when) if self.when else ()
+        return (
+            *(replace(use, pointer=f"/input{use.pointer}") for use in self.template.uses),
+            *(Use("/when", reference, whole=False) for reference in read),
+        )
 
 
 class SagaDefinition(_Contract):
@@ -136,21 +154,35 @@ class SagaDefinition(_Contract):
         if cycle := self.graph.cycle:
             return [f"/steps: steps wait for each other in a circle: {' -> '.join(cycle)}"]
         return [
-            f"/steps/{index}/input: ${{{reference.text}}} refers to {reference.step!r}, "
+            f"/steps/{index}{use.pointer}: ${{{use.reference.text}}} refers to {use.reference.step!r}, "
             f"which is not before {step.name!r}"
             for index, step in enumerate(self.steps)
-            for reference in step.references
-            if reference.step is not None and reference.step not in self.graph.ancestors[step.name]
+            for use in step.uses
+            if use.reference.step is not None and use.reference.step not in self.graph.ancestors[step.name]
         ]
 
     def _template_problems(self) -> list[str]:
-        problems = []
-        for index, step in enumerate(self.steps):
-            try:
-                _ = step.references
-            except InvalidContract as error:
-                problems.append(f"/steps/{index}/input: {error}")
-        return problems
+        return [
+            f"/steps/{index}{problem}"
+            for index, step in enumerate(self.steps)
+            for problem in (*_input_problems(step), *_condition_problems(step))
+        ]
+
+
+def _input_problems(step: Step) -> list[Problem]:
+    try:
+        _ = step.template
+    except InvalidTemplate as error:
+        return [Problem(f"/input{problem.pointer}", problem.detail) for problem in error.problems]
+    return []
+
+
+def _condition_problems(step: Step) -> list[Problem]:
+    try:
+        condition_references(step.when or "")
+    except InvalidContract as error:
+        return [Problem("/when", str(error))]
+    return []
 
 
 def _sorted(value: Any) -> Any:

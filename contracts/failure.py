@@ -19,6 +19,8 @@ EXIT_NOT_FOUND = 3
 EXIT_CONFLICT = 4
 EXIT_UNREACHABLE = 6
 
+MAX_RETRY_AFTER_S = 86_400.0
+
 CODE_UNEXPECTED = "step.unexpected"
 CODE_TIMEOUT = "step.timeout"
 CODE_INPUT_INVALID = "step.input_invalid"
@@ -82,3 +84,9 @@ class Failure(BaseModel):
     retryable: bool = False
     effect: Literal["none", "unknown"] = "unknown"
     details: dict[str, Any] = Field(default_factory=dict)
+    retry_after_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_RETRY_AFTER_S,
+        description="asked for by the other side before the next attempt",
+    )

@@ -90,9 +90,10 @@ def next_delay_s(policy: RetryPolicy, failure: Failure, attempt: int, chance: fl
     """Seconds to wait after failed attempt number `attempt` (from 1), or None if it was the last.
 
     `chance` is a random number in [0, 1) that spreads the delay by the policy's jitter, so that
-    many sagas that failed together do not come back together.
+    many sagas that failed together do not come back together. If the failure asks for a longer wait, it gets it.
     """
     if attempt >= policy.max_attempts or not policy.retries(failure):
         return None
     jitter = policy.jitter if isinstance(policy, ExponentialRetry) else 0.0
-    return policy.delay_after(attempt) * (1 + jitter * (2 * chance - 1))
+    delay_s = policy.delay_after(attempt) * (1 + jitter * (2 * chance - 1))
+    return max(delay_s, failure.retry_after_s or 0.0)

@@ -17,6 +17,7 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 from pydantic import ValidationError
 
+from contracts.checks import check_contracts
 from contracts.definition import SagaDefinition
 from contracts.facts import explain
 from contracts.failure import Conflict
@@ -77,13 +78,15 @@ class Definitions:
     async def publish(self, definition: SagaDefinition, specs: Specs) -> list[Change]:
         """Apply the consumers the definition needs, then make it known.
 
-        Raises Conflict if the version exists with another content.
+        Raises InvalidDefinition if it does not fit the actions' contracts, Conflict if the version exists
+        with another content.
         """
         known = await self.fetch(definition.ref)
         unchanged = known is not None and known.content_hash == definition.content_hash
         # A restart changes nothing, and must not wait for the lock of a process that was killed.
         if unchanged and await consumers_stand(self._bus, specs(self._bus, [definition])):
             return []
+        check_contracts(definition)
         async with topology_lock(self._bus):
             present = await self.fetch(definition.ref)
             if present is not None and present.content_hash != definition.content_hash:

@@ -12,7 +12,8 @@ held during the call; the outside world must honour `ctx.key`. The events it say
 after the commit of the transaction they were emitted in (`events.outbox`).
 
 A handler says no with `Refused` (had no effect, will not change) or `Unavailable` (had no effect, may work
-later). Every other exception counts as `step.unexpected` with an unknown effect.
+later), or that it cannot tell with `EffectUnknown`. Every other exception counts as `step.unexpected` with an
+unknown effect.
 """
 
 import inspect
@@ -63,11 +64,31 @@ class Unavailable(SagaError):
 
     code = "action.unavailable"
 
-    def __init__(self, code: str, message: str, *, details: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, details: dict[str, Any] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.failure = Failure(
-            code=code, message=message, retryable=True, effect="none", details=details or {}
-        )
+            code=code, message=message, retryable=True, effect="none", details=details or {},
+            retry_after_s=retry_after_s,
+        )  # fmt: skip
+
+
+class EffectUnknown(Unavailable):
+    """There is no telling whether there was an effect: it is undone if the saga turns round.
+
+    Tried again by policy, unless `retryable` says that this would not help.
+    """
+
+    code = "action.effect_unknown"
+
+    def __init__(
+        self, code: str, message: str, *, details: dict[str, Any] | None = None,
+        retry_after_s: float | None = None, retryable: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(code, message, details=details, retry_after_s=retry_after_s)
+        self.failure = self.failure.model_copy(update={"effect": "unknown", "retryable": retryable})
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,4 +288,4 @@ def _is_model(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, BaseModel)
 
 
-__all__ = ["Action", "ActionContext", "Refused", "StepDatabase", "Unavailable", "action"]
+__all__ = ["Action", "ActionContext", "EffectUnknown", "Refused", "StepDatabase", "Unavailable", "action"]

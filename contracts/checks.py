@@ -1,0 +1,147 @@
+"""A definition against the contracts of the actions it uses, before anybody can start a saga of it.
+
+Only what can be known is judged: actions of domains that are not among ours have contracts elsewhere.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from pydantic import BaseModel
+
+from contracts.actions import DOMAINS, ActionContract, domain_actions
+from contracts.definition import SagaDefinition, Step
+from contracts.failure import InvalidContract
+from contracts.pointers import Problem, child
+from contracts.references import Use
+
+type Schema = dict[str, Any] | bool
+
+
+class InvalidDefinition(InvalidContract):
+    """The definition cannot work; `problems` has a pointer into the definition and a reason each."""
+
+    code = "definition.invalid"
+
+    def __init__(self, ref: str, problems: list[Problem]) -> None:
+        super().__init__(f"{ref}: {'; '.join(map(str, problems))}")
+        self.problems = [{"pointer": problem.pointer, "detail": problem.detail} for problem in problems]
+
+
+def check_contracts(definition: SagaDefinition) -> None:
+    """Raises InvalidDefinition with everything that `contract_problems` finds."""
+    if problems := contract_problems(definition):
+        raise InvalidDefinition(definition.ref, problems)
+
+
+def contract_problems(definition: SagaDefinition) -> list[Problem]:
+    """Unknown actions, fields an action does not take or lacks, references to fields that cannot exist."""
+    return [
+        *_input_type_problems(definition),
+        *(
+            Problem(f"/steps/{index}{problem.pointer}", problem.detail)
+            for index, step in enumerate(definition.steps)
+            for problem in _step_problems(definition, step)
+        ),
+    ]
+
+
+def _input_type_problems(definition: SagaDefinition) -> Iterator[Problem]:
+    if definition.input_type is not None and _input_model(definition.input_type) is None:
+        yield Problem("/input_type", f"no contract {definition.input_type!r}: expected domain.Model")
+
+
+def _step_problems(definition: SagaDefinition, step: Step) -> Iterator[Problem]:
+    domain = step.action.partition(".")[0]
+    contract = _contract(step.action)
+    if contract is not None:
+        yield from _argument_problems(step, contract)
+    elif domain in DOMAINS:
+        yield Problem("/action", f"no action {step.action!r}: {domain} has {', '.join(_actions(domain))}")
+    for use in step.uses:
+        yield from _reference_problems(definition, use)
+
+
+def _argument_problems(step: Step, contract: ActionContract) -> Iterator[Problem]:
+    schema = _schema(contract.input, "validation")
+    known = schema.get("properties", {})
+    if schema.get("additionalProperties") is False:
+        for name in step.input.keys() - known.keys():
+            yield Problem(
+                child("/input", name), f"{contract.name} takes no {name!r}, but: {', '.join(known)}"
+            )
+    for name in schema.get("required", []):
+        if name not in step.input:
+            yield Problem("/input", f"{contract.name} needs {name!r}")
+
+
+def _reference_problems(definition: SagaDefinition, use: Use) -> Iterator[Problem]:
+    reference = use.reference
+    path = reference.path
+    if reference.step is None:
+        model = _input_model(definition.input_type) if definition.input_type else None
+    else:
+        contract = _contract(definition.step(reference.step).action)
+        model, path = (contract.output if contract else None), path[1:]
+    if model is None:
+        return
+    # What a step reads is what was stated: the JSON that a model is written as.
+    schema = _schema(model, "serialization")
+    if missing := _missing(schema, schema, path):
+        yield Problem(use.pointer, f"${{{reference.text}}}: {model.__name__} has {missing}")
+
+
+def _missing(schema: Schema, root: dict[str, Any], path: tuple[str | int, ...]) -> str:
+    """Why a value of this schema can have nothing at the path; empty if it can."""
+    if not path or isinstance(schema, bool):
+        return ""
+    if "$ref" in schema:
+        return _missing(root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root, path)
+    choices = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+    if choices:
+        reasons = [_missing(choice, root, path) for choice in choices if choice != {"type": "null"}]
+        return "" if "" in reasons else "; ".join(dict.fromkeys(reasons))
+    kind, part = schema.get("type"), path[0]
+    if kind is None:
+        return ""
+    if isinstance(part, int):
+        return (
+            _missing(schema.get("items", True), root, path[1:]) if kind == "array" else f"no list at [{part}]"
+        )
+    if kind != "object":
+        return f"no field {part!r} in a value of type {kind}"
+    fields = schema.get("properties")
+    if fields is not None and part in fields:
+        return _missing(fields[part], root, path[1:])
+    # A model writes its fields and no others, unless it says that it does.
+    others: Schema = schema.get("additionalProperties", fields is None)
+    return (
+        f"no field {part!r}, but: {', '.join(fields or ())}"
+        if others is False
+        else _missing(others, root, path[1:])
+    )
+
+
+@cache
+def _actions(domain: str) -> dict[str, ActionContract]:
+    return {contract.name: contract for contract in domain_actions(domain)}
+
+
+def _contract(action: str) -> ActionContract | None:
+    domain = action.partition(".")[0]
+    return _actions(domain).get(action) if domain in DOMAINS else None
+
+
+@cache
+def _schema(model: type[BaseModel], mode: Any) -> dict[str, Any]:
+    return model.model_json_schema(mode=mode)
+
+
+def _input_model(input_type: str) -> type[BaseModel] | None:
+    domain, _, name = input_type.partition(".")
+    try:
+        found = getattr(import_module(f"contracts.{domain}"), name, None)
+    except ImportError:
+        return None
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None

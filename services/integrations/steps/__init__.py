@@ -1,0 +1,1 @@
+"""One module a step: what it does and how it is undone, side by side."""

@@ -1,0 +1,40 @@
+"""Tell an endpoint by a signed webhook, with the same id and bytes for every attempt. What is told stays told."""
+
+import hashlib
+
+from pydantic_core import to_json
+
+from contracts.integrations import CallWebhook, HttpCall, WebhookDelivered
+from saga.action import ActionContext, StepDatabase, action
+from saga.service import service_app
+from services.integrations.calls import outside, target
+from services.integrations.tables import WebhookAttempt, WebhookDelivery
+from services.integrations.webhooks import Webhooks
+
+DATABASE = StepDatabase("webhook_call", tables=(WebhookDelivery, WebhookAttempt))
+
+
+@action("integrations.webhook_call", database=DATABASE, external=True, resource=outside)
+async def webhook_call(ctx: ActionContext, command: CallWebhook) -> WebhookDelivered:
+    if ctx.database is None:
+        raise AssertionError("a step with a database is given it open")
+    url = target(HttpCall(method="POST", url=command.url))
+    webhooks = Webhooks(ctx.database, ctx.resource, ctx.now)
+    body = {"type": command.type, "timestamp": ctx.now().isoformat(), "data": command.data}
+    delivery = await webhooks.noted(
+        WebhookDelivery(
+            webhook_id=f"msg_{hashlib.sha256(ctx.key.encode()).hexdigest()[:32]}",
+            saga_id=ctx.saga_id,
+            url=str(url),
+            secrets=list(command.secrets),
+            body=to_json(body),
+            timeout_s=command.timeout_s,
+            created_at=ctx.now(),
+        )
+    )
+    async with ctx.breaker(f"http.{url.netloc.decode('ascii')}"):
+        status = await webhooks.deliver(delivery)
+    return WebhookDelivered(webhook_id=delivery.webhook_id, status=status)
+
+
+app = service_app(webhook_call)
