@@ -8,13 +8,13 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from contracts.actions import DOMAINS, ActionContract, domain_actions
 from contracts.definition import SagaDefinition, Step
 from contracts.failure import InvalidContract
 from contracts.pointers import Problem, child
-from contracts.references import Use
+from contracts.references import Use, compile_template
 
 type Schema = dict[str, Any] | bool
 
@@ -36,7 +36,7 @@ def check_contracts(definition: SagaDefinition) -> None:
 
 
 def contract_problems(definition: SagaDefinition) -> list[Problem]:
-    """Unknown actions, fields an action does not take or lacks, references to fields that cannot exist."""
+    """Unknown actions, input an action would refuse in any case, references to fields that cannot exist."""
     return [
         *_input_type_problems(definition),
         *(
@@ -64,16 +64,48 @@ def _step_problems(definition: SagaDefinition, step: Step) -> Iterator[Problem]:
 
 
 def _argument_problems(step: Step, contract: ActionContract) -> Iterator[Problem]:
-    schema = _schema(contract.input, "validation")
-    known = schema.get("properties", {})
-    if schema.get("additionalProperties") is False:
-        for name in step.input.keys() - known.keys():
-            yield Problem(
-                child("/input", name), f"{contract.name} takes no {name!r}, but: {', '.join(known)}"
+    """What is wrong with the input whatever its references yield: literal values, unknown and missing fields."""
+    try:
+        contract.input.model_validate(step.input)
+    except ValidationError as error:
+        found: dict[str, str] = {}
+        for problem in error.errors(include_url=False, include_context=False):
+            # What holds a reference is not known yet; but a field that is not given stays missing.
+            if _refers(problem["input"]) and (problem["type"] != "missing" or len(problem["loc"]) > 1):
+                continue
+            pointer = _place(step.input, problem["loc"], keep_last=problem["type"] == "missing")
+            if pointer is None:
+                continue
+            detail = (
+                f"{contract.name} takes no such field"
+                if problem["type"] == "extra_forbidden"
+                else problem["msg"]
             )
-    for name in schema.get("required", []):
-        if name not in step.input:
-            yield Problem("/input", f"{contract.name} needs {name!r}")
+            found.setdefault(f"/input{pointer}", detail)
+        yield from (Problem(pointer, detail) for pointer, detail in found.items())
+
+
+def _refers(value: Any) -> bool:
+    return bool(compile_template(value).uses)
+
+
+def _place(value: Any, location: tuple[int | str, ...], *, keep_last: bool) -> str | None:
+    """The pointer of a validation error, without the names of the unions' members on its way.
+
+    None if it speaks of one member of several, and which of them is meant depends on a reference.
+    """
+    pointer = ""
+    for position, part in enumerate(location):
+        there = (
+            part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int)
+        )
+        if there:
+            pointer, value = child(pointer, part), value[part]
+        elif keep_last and position == len(location) - 1:
+            pointer = child(pointer, part)
+        elif _refers(value):
+            return None
+    return pointer
 
 
 def _reference_problems(definition: SagaDefinition, use: Use) -> Iterator[Problem]:
@@ -86,8 +118,7 @@ def _reference_problems(definition: SagaDefinition, use: Use) -> Iterator[Proble
         model, path = (contract.output if contract else None), path[1:]
     if model is None:
         return
-    # What a step reads is what was stated: the JSON that a model is written as.
-    schema = _schema(model, "serialization")
+    schema = _schema(model)
     if missing := _missing(schema, schema, path):
         yield Problem(use.pointer, f"${{{reference.text}}}: {model.__name__} has {missing}")
 
@@ -134,8 +165,9 @@ def _contract(action: str) -> ActionContract | None:
 
 
 @cache
-def _schema(model: type[BaseModel], mode: Any) -> dict[str, Any]:
-    return model.model_json_schema(mode=mode)
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    # What a step reads is what was stated: the JSON that a model is written as.
+    return model.model_json_schema(mode="serialization")
 
 
 def _input_model(input_type: str) -> type[BaseModel] | None:

@@ -40,12 +40,13 @@ def test_all_that_cannot_work_is_said_at_once() -> None:
         input_type="payments.PaymentRequest",
     )  # fmt: skip
     assert found.keys() == {
-        "/steps/1/action", "/steps/2/input/datas", "/steps/2/input", "/steps/2/input/rules/0/name", "/steps/3/when",
+        "/steps/1/action",
+        "/steps/2/input/datas", "/steps/2/input/data", "/steps/2/input/rules/0/name", "/steps/3/when",
         "/steps/3/input/x/1", "/steps/3/input/y",
     }  # fmt: skip
     assert "integrations.http_request" in found["/steps/1/action"]
-    assert "takes no 'datas', but: data, schema" in found["/steps/2/input/datas"]
-    assert "needs 'data'" in found["/steps/2/input"]
+    assert "takes no such field" in found["/steps/2/input/datas"]
+    assert found["/steps/2/input/data"] == "Field required"
     assert "no field 'stauts', but: status" in found["/steps/2/input/rules/0/name"]
     assert "no field 'first' in a value of type string" in found["/steps/3/input/y"]
 
@@ -69,6 +70,27 @@ def test_what_cannot_be_there_is_refused_even_with_a_default(reference: str) -> 
     assert problems(FETCH, last).keys() == {"/steps/1/input/x/y"}
 
 
+@pytest.mark.parametrize(("action", "input", "pointers"), [
+    ("http_request", {"url": "${input.url}", "method": "FETCH", "headers": {"X-A": "${input.a}"}}, {"/method"}),
+    ("http_request", {"url": "https://x/", "timeout_s": "${input.t}", "redirects": 9}, {"/redirects"}),
+    ("http_request", {"url": "https://x/", "auth": {"kind": "bearer", "secret": "Not A Name"}}, {"/auth/secret"}),
+    ("http_request", {"url": "https://x/", "undo": {"url": "https://x/$${output.extracted.id}"}}, set()),
+    ("data_transform", {"data": "${input.x}", "operations": [{"op": "sort"}, {"op": "fold"}]},
+     {"/operations/0/by", "/operations/1"}),
+    ("data_transform", {"data": 1, "operations": [{"op": "group", "by": "${input.by}", "surprise": 1}]}, set()),
+    ("data_transform", {"data": "${input.x}", "operations": [{"op": "group", "by": "x", "surprise": 1}]},
+     {"/operations/0/surprise"}),
+    ("conditional", {"data": 1, "branches": [{"name": "a", "when": {"field": "${input.f}", "is": "gt"}}]}, set()),
+    ("conditional", {"data": "${input.d}", "branches": "${input.branches}"}, set()),
+    ("webhook_call", {"url": "{{hook}}", "type": "a.b", "data": {"x": "{{y}}"}, "secrets": []}, {"/secrets"}),
+])  # fmt: skip
+def test_what_an_action_would_refuse_in_any_case_is_refused_before(
+    action: str, input: dict[str, Any], pointers: set[str]
+) -> None:
+    found = problems({"name": "a", "action": f"integrations.{action}", "input": input})
+    assert found.keys() == {f"/steps/0/input{pointer}" for pointer in pointers}
+
+
 def test_an_input_type_must_exist() -> None:
     assert problems(FETCH, input_type="payments.Nothing").keys() == {"/input_type"}
     assert problems(FETCH, input_type="nowhere.Nothing").keys() == {"/input_type"}
@@ -79,8 +101,8 @@ async def test_what_cannot_work_is_not_published(bus: Bus, definitions: Definiti
     with pytest.raises(InvalidDefinition) as caught:
         await definitions.publish(wrong, consumers_for)
     assert [problem["pointer"] for problem in caught.value.problems] == [
+        "/steps/0/input/url",
         "/steps/0/input/uri",
-        "/steps/0/input",
     ]
     assert await definitions.fetch(wrong.ref) is None
     check_contracts(made(FETCH))
