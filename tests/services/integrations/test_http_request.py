@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -180,6 +181,17 @@ async def test_a_body_is_read_within_its_limit(
     failure = await failed(steps, to(target))
     assert failure.code == "http.no_answer"
     assert says in failure.message
+
+
+async def test_a_well_packed_body_does_not_fill_the_memory(steps: Steps, target: Target) -> None:
+    target.answers = [Response(BOMB, headers={"Content-Encoding": "gzip"})]
+    await failed(steps, to(target))
+    tracemalloc.start()
+    try:
+        await failed(steps, to(target))
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_a_packed_body_is_unpacked(steps: Steps, target: Target) -> None:
