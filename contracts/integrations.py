@@ -29,7 +29,7 @@ SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$"
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\t\x20-\x7e]*$", max_length=4096)]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s@/?#]+([/?#]\S*)?$", max_length=2048)]
-Pointer = Annotated[str, StringConstraints(pattern=r"^(/.*)?$", max_length=512)]
+Pointer = Annotated[str, StringConstraints(pattern=r"^(/[\s\S]*)?$", max_length=512)]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=MAX_EXPRESSION)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]

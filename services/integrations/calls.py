@@ -1,6 +1,7 @@
 """From a contract to a request, and from an answer to what the step states: the rules of calling over HTTP."""
 
 import base64
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 REFUSED_WITHOUT_EFFECT = frozenset({425, 429, 503})
 EXCERPT = 512
 _HIDDEN = "***"
+_MAX_BREAKER_NAME = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +166,9 @@ def content(answer: Answer) -> Any:
     if kind == "application/json" or kind.endswith("+json"):
         return from_json(answer.body, allow_inf_nan=False)
     return answer.body.decode(errors="replace")
+
+
+def breaker_name(service: str) -> str:
+    """The circuit breaker of a service or a place, `http.<service>`; what no subject may hold becomes `-`."""
+    parts = [re.sub(r"[^A-Za-z0-9_-]", "-", part).strip("-_")[:64] for part in service.split(".")]
+    return ".".join(["http", *filter(None, parts)])[:_MAX_BREAKER_NAME].rstrip(".")

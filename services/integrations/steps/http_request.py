@@ -10,7 +10,17 @@ from contracts.pointers import find
 from contracts.references import compile_template
 from saga.action import ActionContext, EffectUnknown, StepDatabase, action
 from saga.service import service_app
-from services.integrations.calls import Outside, content, hide, outside, request_of, send, target, unexpected
+from services.integrations.calls import (
+    Outside,
+    breaker_name,
+    content,
+    hide,
+    outside,
+    request_of,
+    send,
+    target,
+    unexpected,
+)
 from services.integrations.outbound import Answer, Limits
 
 DATABASE = StepDatabase("http_request")
@@ -52,7 +62,7 @@ async def _exchange(
         timeout_s=command.timeout_s, max_bytes=command.max_response_bytes, redirects=command.redirects
     )
     service = command.service or target(call).netloc.decode("ascii")
-    async with ctx.breaker(f"http.{service}"):
+    async with ctx.breaker(breaker_name(service)):
         request, hidden = await request_of(call, resource.secrets, (command.idempotency_header, key))
         answer = await send(resource.client, request, limits)
         if answer.status in command.retry_on and answer.status not in command.expect:

@@ -7,7 +7,7 @@ from pydantic_core import to_json
 from contracts.integrations import CallWebhook, HttpCall, WebhookDelivered
 from saga.action import ActionContext, StepDatabase, action
 from saga.service import service_app
-from services.integrations.calls import outside, target
+from services.integrations.calls import breaker_name, outside, target
 from services.integrations.tables import WebhookAttempt, WebhookDelivery
 from services.integrations.webhooks import Webhooks
 
@@ -32,7 +32,7 @@ async def webhook_call(ctx: ActionContext, command: CallWebhook) -> WebhookDeliv
             created_at=ctx.now(),
         )
     )
-    async with ctx.breaker(f"http.{url.netloc.decode('ascii')}"):
+    async with ctx.breaker(breaker_name(url.netloc.decode("ascii"))):
         status = await webhooks.deliver(delivery)
     return WebhookDelivered(webhook_id=delivery.webhook_id, status=status)
 

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 from fastapi.responses import JSONResponse, Response
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from contracts.breakers import valid_breaker_name
 from contracts.ids import new_saga_id
 from contracts.integrations import HttpRequest
 from saga.execution import Done, Failed
+from services.integrations.calls import breaker_name
 from services.integrations.steps.http_request import http_request
 from tests.services.integrations.targets import Target, no_answer, open_target
 from tests.services.steps import Steps
@@ -272,3 +276,10 @@ async def test_an_undo_that_needs_an_answer_which_never_came_asks_for_a_person(
     target.answers = [Response(status_code=200)]
     assert await steps.undo(http_request, by_key, saga_id) == Done(None)
     assert target.asked[-1].path == "/cancel"
+
+
+@given(st.text(max_size=200))
+def test_every_place_has_a_breaker_of_a_valid_name(service: str) -> None:
+    assert valid_breaker_name(breaker_name(service))
+    assert breaker_name("127.0.0.1:8080") == "http.127.0.0.1-8080"
+    assert breaker_name("[::1]:80") == "http.1--80"
