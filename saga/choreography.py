@@ -87,8 +87,7 @@ def decide(
     if wanted := skip_wanted(facts, step):
         return Skip(scope, **_words(wanted))
     if not started and paused(facts):
-        resumed = facts[RESUMED_KEY].sequence if RESUMED_KEY in facts else 0
-        return Hold(resumed, **_words(facts[PAUSED_KEY]))
+        return Hold(facts[PAUSED_KEY].sequence, **_words(facts[PAUSED_KEY]))
     condition = definition.by_name[step].when
     if not started and condition is not None and not condition_holds(condition, scope):
         return Skip(scope, f"condition is false: {condition}")
@@ -176,7 +175,8 @@ def _before_the_abort(facts: Facts) -> Facts:
 def _at_work(step: str, facts: Facts) -> int | None:
     """The sequence of the fact whose delivery has begun with the undo, once that has been stated."""
     wake = facts.get((step, FactKind.WOKEN))
-    if wake and wake.sequence > facts[ABORTED_KEY].sequence:
+    # A step may be woken to go forward just after the abort: that says nothing of its undo.
+    if wake and wake.fact.data["rest"] > facts[ABORTED_KEY].sequence:
         return wake.sequence
     failed = facts.get((step, FactKind.ATTEMPT_FAILED))
     if failed and failed.fact.data.get("compensation"):

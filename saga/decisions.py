@@ -45,9 +45,10 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The step is due and the saga paused: state `held`, unless it was resumed after fact `resumed`."""
+    """The step is due and the saga paused: state `held`, unless anything was said of the saga after `paused`,
+    the sequence of that pause."""
 
-    resumed: int
+    paused: int
     by: str
     reason: str
 

@@ -39,7 +39,8 @@ def rest_of(facts: Facts, step: str, *, undoing: bool) -> Recorded | None:
 def woken(facts: Facts, step: str, rest: Recorded) -> Recorded | None:
     """The fact that ended the rest, if it has ended."""
     wake = facts.get((step, FactKind.WOKEN))
-    return wake if wake and wake.sequence > rest.sequence else None
+    # A late wake ends the rest it was stated for, not the one that has begun meanwhile.
+    return wake if wake and wake.fact.data["rest"] >= rest.sequence else None
 
 
 def rests(facts: Facts, step: str, *, undoing: bool) -> Recorded | None:

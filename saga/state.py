@@ -143,6 +143,9 @@ def _advance_step(step: StepState, kind: str, recorded: Recorded) -> StepState:
     fact, data = recorded.fact, recorded.fact.data
     attempt = data.get("attempt", step.attempt)
     match kind:
+        case FactKind.STARTED if step.ended_at is not None:
+            # A slow worker starts what somebody has meanwhile skipped: it will do nothing, but must close.
+            return replace(step, opened=True, sequence=recorded.sequence)
         case FactKind.STARTED if not step.opened:
             return replace(
                 step, status=StepStatus.RUNNING, opened=True, attempt=attempt, started_at=fact.time,
@@ -163,7 +166,7 @@ def _advance_step(step: StepState, kind: str, recorded: Recorded) -> StepState:
             return replace(step, status=StepStatus.HELD, sequence=recorded.sequence)
         case FactKind.SUSPENDED if step.ended_at is None and not step.closed:
             return replace(step, status=StepStatus.SUSPENDED, sequence=recorded.sequence)
-        case FactKind.WOKEN if step.status in _AFTER_A_REST:
+        case FactKind.WOKEN if step.status in _AFTER_A_REST and data["rest"] >= step.sequence:
             return replace(step, status=_AFTER_A_REST[step.status], sequence=recorded.sequence)
         case FactKind.COMPENSATED | FactKind.STOOD_DOWN | FactKind.COMPENSATION_SKIPPED if not step.closed:
             return replace(step, status=StepStatus(kind), closed_at=fact.time, sequence=recorded.sequence)

@@ -139,13 +139,14 @@ class Voice:
             log.debug("step.already_closed", step=turn.step.name, saga_id=turn.saga_id, kind=kind)
 
     async def hold(self, turn: Turn, hold: Hold) -> bool:
-        """State that the step is held back. False if the saga was resumed in this moment."""
-        resumed = self._bus.subjects.fact(turn.definition.name, *RESUMED_KEY, turn.saga_id)
+        """State that the step is held back. False if the saga was resumed or aborted in this moment."""
+        # Any word on the saga: who holds a step back gives up its delivery, which an abort may need.
+        of_saga = self._bus.subjects.fact(turn.definition.name, SAGA_STEP, "*", turn.saga_id)
         data = StepHeld(paused_by=hold.by, reason=hold.reason)
         fact = self._fact(turn, turn.step.name, FactKind.HELD, data, str(turn.trigger.sequence))
         try:
             await self._bus.publisher.state(
-                self._subject(turn, FactKind.HELD), fact, Fence(resumed, hold.resumed)
+                self._subject(turn, FactKind.HELD), fact, Fence(of_saga, hold.paused)
             )
         except Fenced:
             return False

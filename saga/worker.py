@@ -31,7 +31,7 @@ from saga import failpoints
 from saga.action import Action, ActionContext
 from saga.breaker import Breakers
 from saga.choreography import decide
-from saga.decisions import Compensate, GiveUp, Run, Skip, StandDown
+from saga.decisions import Compensate, GiveUp, Run, Skip, Sleep, StandDown
 from saga.execution import Attempt as Ended
 from saga.execution import Deferred, Done, Failed, Gone, Suspended, attempt_to_do, attempt_to_undo
 from saga.scope import carry
@@ -39,6 +39,8 @@ from saga.turn import DONE, Answer, Attempt, Later, Turn, Voice
 from saga.waits import Waits
 
 log = structlog.get_logger(__name__)
+
+_LOOK_AGAIN_S = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,9 @@ class Worker:
             return await self._refused(turn, failure=failure)
         if isinstance(stands, Failure):
             failure = stands
+            if failure.code == CODE_SKIPPED:
+                # Somebody has it skipped, and this worker had not heard of it: look again.
+                return Later(_LOOK_AGAIN_S)
         elif scope is not None:
             # Another replica's effect came first, so the step has not failed.
             return await self._complete(turn, stands, scope, attempt, monotonic())
@@ -187,6 +192,9 @@ class Worker:
                 return await self.compensate(turn, replace(decision, output=decision.output or output))
             case StandDown(reason):
                 await self.stand_down(turn, reason)
+            case Sleep(due):
+                # Another holder of this delivery has parked the undo, and may have died before it armed the timer.
+                await self._voice.arm(turn, due)
         return DONE
 
     async def stand_down(self, turn: Turn, reason: str) -> None:
@@ -258,6 +266,12 @@ class Worker:
                 return await self._refused(turn)
             if not isinstance(stands, Failure):
                 return await self._complete(turn, stands, skip.scope, 1, monotonic())
+            if stands.code != CODE_SKIPPED:
+                # It had failed for good before, and who noted that may state it yet.
+                attempt = self._voice.attempt(turn, compensation=False).number
+                return await self.fail(
+                    turn, stands.model_copy(update={"retryable": False}), attempt, skip.scope
+                )
         carried = carry(turn.definition, turn.step.name, skip.scope)
         skipped = StepSkipped.model_validate({"reason": skip.reason, "by": skip.by, "carried": carried})
         if await self._voice.state(turn, FactKind.SKIPPED, skipped):

@@ -27,6 +27,7 @@ _DATA: Mapping[str, dict[str, Any]] = {
     FactKind.SKIPPED: {"reason": "condition is false"},
     FactKind.STOOD_DOWN: {"reason": "simulated.refused"},
     FactKind.COMPENSATED: {},
+    FactKind.WOKEN: {"rest": 1, "reason": "simulated"},
 }
 UNDO_ATTEMPT = "undo_attempt_failed"
 """`attempt_failed` of an undo: one kind of fact on the bus, but here it must not hide that of the step."""
