@@ -17,9 +17,9 @@ from enum import StrEnum
 from typing import Literal
 
 from contracts.definition import SagaDefinition
-from contracts.facts import ABORTED_KEY, FactKey, FactKind, Recorded
+from contracts.facts import ABORTED_KEY, Fact, FactKey, FactKind, Recorded
 from contracts.subjects import SAGA_STEP
-from saga.choreography import CLOSED, SPOKEN, needs
+from saga.choreography import CLOSED, SPOKEN, all_passed, needs, open_steps
 from saga.state import SagaState, SagaStatus, advance, fold, initial
 
 
@@ -42,6 +42,9 @@ class Invariant(StrEnum):
     ALL_OR_NOTHING = "all_or_nothing"
     WAITING = "waits_for_a_reason"
     STABLE = "waiting_is_final"
+    HELD_BACK = "held_while_paused"
+    ONE_WAKE = "one_wake"
+    ANSWERED = "wishes_are_answered"
     NOT_STUCK = "not_stuck"
     NONE_LOST = "no_start_lost"
     ONE_DEFINITION = "one_definition"
@@ -79,6 +82,9 @@ type Effects = Mapping[str, StepEffects]
 type JournalEntry = tuple[str, Literal["done", "undone"]]
 
 _NONE = StepEffects()
+_FORWARD = (SagaStatus.COMPLETED, SagaStatus.RUNNING, SagaStatus.PAUSED, SagaStatus.FAILED)
+_RESTS = (FactKind.HELD, FactKind.SUSPENDED, FactKind.COMPENSATION_FAILED)
+_WISHES = (FactKind.RETRY_REQUESTED, FactKind.SKIP_REQUESTED)
 _FENCED = (FactKind.STARTED, *SPOKEN)
 
 
@@ -89,6 +95,8 @@ class Story:
     definition: SagaDefinition
     state: SagaState
     said: Mapping[FactKey, str] = field(default_factory=dict)
+    resting: frozenset[int] = frozenset()
+    """the sequences of the rests that have not ended"""
 
     @classmethod
     def begin(cls, definition: SagaDefinition) -> "Story":
@@ -101,11 +109,12 @@ class Story:
         """The story with one more fact, and what that fact breaks. The same fact stored twice breaks nothing."""
         key = recorded.fact.key
         repeated = self.said.get(key) == recorded.fact.id
-        found = [] if repeated else list(_check_fact(self.definition, self, key))
+        found = [] if repeated else list(_check_fact(self.definition, self, recorded.fact))
         state = advance(self.definition, self.state, recorded)
         if self.state.ended and state.status != self.state.status:
             found.append(Breach(Invariant.FINAL, key[0], f"{self.state.status} became {state.status}"))
-        after = Story(self.definition, state, {**self.said, key: recorded.fact.id})
+        said = {**self.said, key: recorded.fact.id}
+        after = Story(self.definition, state, said, _resting(self.resting, recorded))
         if state.status == SagaStatus.WAITING and not after._has_failed_undo():
             found.append(Breach(Invariant.WAITING, key[0], "it waits for a person who has nothing to do"))
         return after, found
@@ -113,6 +122,14 @@ class Story:
     def _has_failed_undo(self) -> bool:
         failed = [step for step, kind in self.said if kind == FactKind.COMPENSATION_FAILED]
         return any(not self.any(step, CLOSED) for step in failed)
+
+
+def _resting(before: frozenset[int], recorded: Recorded) -> frozenset[int]:
+    kind, data = recorded.fact.kind, recorded.fact.data
+    if kind == FactKind.WOKEN:
+        return before - {data["rest"]}
+    parked = kind == FactKind.ATTEMPT_FAILED and data.get("parked")
+    return before | {recorded.sequence} if parked or kind in _RESTS else before
 
 
 def check_facts(definition: SagaDefinition, facts: Iterable[Recorded]) -> list[Breach]:
@@ -124,8 +141,8 @@ def check_facts(definition: SagaDefinition, facts: Iterable[Recorded]) -> list[B
     return found
 
 
-def _check_fact(definition: SagaDefinition, story: Story, key: FactKey) -> Iterator[Breach]:
-    step, kind = key
+def _check_fact(definition: SagaDefinition, story: Story, fact: Fact) -> Iterator[Breach]:
+    key = step, kind = fact.key
     if key == ABORTED_KEY:
         yield from _check_abort(definition, story)
     if step == SAGA_STEP or step not in definition.by_name:
@@ -134,6 +151,10 @@ def _check_fact(definition: SagaDefinition, story: Story, key: FactKey) -> Itera
         yield from _check_forward(definition, story, step, kind)
     elif kind in CLOSED or kind == FactKind.COMPENSATION_FAILED:
         yield from _check_closing(definition, story, step, kind)
+    elif kind == FactKind.WOKEN and fact.data["rest"] not in story.resting:
+        yield Breach(Invariant.ONE_WAKE, step, "was woken, and did not rest")
+    elif kind == FactKind.HELD and not story.state.paused:
+        yield Breach(Invariant.HELD_BACK, step, "is held back although the saga is not paused")
 
 
 def _check_abort(definition: SagaDefinition, story: Story) -> Iterator[Breach]:
@@ -148,7 +169,8 @@ def _check_forward(definition: SagaDefinition, story: Story, step: str, kind: st
     if ABORTED_KEY in story.said:
         yield Breach(Invariant.FENCE, step, f"stated {kind} after the abort")
     said = story.any(step, SPOKEN)
-    if said:
+    # A slow worker may start what somebody has meanwhile skipped; it then finds that, and does nothing.
+    if said and not (kind == FactKind.STARTED and said == FactKind.SKIPPED):
         yield Breach(Invariant.ONE_OUTCOME, step, f"stated {kind} after {said}")
     for group in needs(definition, step):
         if not any(key in story.said for key in group):
@@ -202,10 +224,11 @@ def effect_breaches(
         found += _check_counts(step, had)
         found += _check_truth(step, had, facts)
         found += _check_status(step, had, facts, status)
-        if not (had.live and step in compensable):
+        given_up = (step, FactKind.COMPENSATION_SKIPPED) in facts and status != SagaStatus.COMPENSATED
+        if given_up or not (had.live and step in compensable):
             continue
-        if status == SagaStatus.COMPENSATED:
-            detail = "the saga is compensated, and its effect is live"
+        if status == SagaStatus.COMPENSATED or (status == SagaStatus.FAILED and ABORTED_KEY in facts):
+            detail = f"the saga is {status}, and its effect is live"
             found.append(Breach(Invariant.ALL_OR_NOTHING, step, detail))
         found += [
             Breach(Invariant.REVERSE_ORDER, step, f"its effect is live, that of {earlier} is undone")
@@ -242,7 +265,8 @@ def _check_status(
 ) -> Iterator[Breach]:
     if status == SagaStatus.COMPLETED and (step, FactKind.COMPLETED) in facts and not had.live:
         yield Breach(Invariant.ALL_OR_NOTHING, step, "the saga is completed, and its effect is not live")
-    if status in (SagaStatus.COMPLETED, SagaStatus.RUNNING, SagaStatus.FAILED) and had.undone:
+    turned_round = status == SagaStatus.FAILED and ABORTED_KEY in facts
+    if status in _FORWARD and had.undone and not turned_round:
         yield Breach(Invariant.ALL_OR_NOTHING, step, f"it was undone, and the saga is {status}")
 
 
@@ -264,7 +288,8 @@ def check_journal(definition: SagaDefinition, journal: Iterable[JournalEntry]) -
 
 def check_end(definition: SagaDefinition, facts: Sequence[Recorded]) -> list[Breach]:
     """Breaches once everything has come to rest: a saga must have ended, or wait for a person."""
-    return end_breaches(fold(definition, facts))
+    by_key = {recorded.fact.key: recorded for recorded in facts}
+    return end_breaches(fold(definition, facts)) + rest_breaches(definition, by_key)
 
 
 def end_breaches(state: SagaState) -> list[Breach]:
@@ -273,6 +298,23 @@ def end_breaches(state: SagaState) -> list[Breach]:
         return []
     still = ", ".join(f"{name} {step.status}" for name, step in state.steps.items())
     return [Breach(Invariant.NOT_STUCK, SAGA_STEP, f"nothing moves, and the saga is {state.status}: {still}")]
+
+
+def rest_breaches(definition: SagaDefinition, facts: Mapping[FactKey, Recorded]) -> list[Breach]:
+    """Breaches of single steps once everything has come to rest: of an aborted saga, a step that is open
+    waits for a later one or for a person, and no person waits for it."""
+    if ABORTED_KEY not in facts or all_passed(definition, facts):
+        return []
+    still_open = open_steps(definition, facts, among=definition.by_name)
+    found = []
+    for step in sorted(still_open):
+        failed = facts.get((step, FactKind.COMPENSATION_FAILED))
+        wishes = [facts[step, kind].sequence for kind in _WISHES if (step, kind) in facts]
+        if failed and any(wish > failed.sequence for wish in wishes):
+            found.append(Breach(Invariant.ANSWERED, step, "a wish about its undo was not answered"))
+        elif failed is None and not definition.graph.descendants[step] & still_open:
+            found.append(Breach(Invariant.NOT_STUCK, step, "nothing moves, and it is still open"))
+    return found
 
 
 def audit(

@@ -7,8 +7,9 @@ from saga.simulate.ground import Ground, Move, Place, State, Worker, move, says,
 from saga.simulate.ledger import Ledger, Row, unpack
 from saga.simulate.stream import UNDO_ATTEMPT, Stream
 
-_DECIDED = (Row.EFFECT, Row.UNDONE, Row.UNDOING, Row.REFUSED_NONE, Row.REFUSED_UNKNOWN)
-_OUTSIDE = (Row.INTENT, Row.SHARED, Row.REFUSED_UNKNOWN, Row.UNDOING)
+_SKIPPED = (Row.SKIP_NONE, Row.SKIP_UNKNOWN)
+_DECIDED = (Row.EFFECT, Row.UNDONE, Row.UNDOING, Row.REFUSED_NONE, Row.REFUSED_UNKNOWN, *_SKIPPED)
+_OUTSIDE = (Row.INTENT, Row.SHARED, Row.REFUSED_UNKNOWN, Row.SKIP_UNKNOWN, Row.UNDOING)
 
 
 class EffectMoves(Ground):
@@ -80,6 +81,8 @@ class EffectMoves(Ground):
                 return says(worker, "finds its refusal"), move(state, worker, Place.FAIL_NONE)
             case Row.REFUSED_UNKNOWN:
                 return says(worker, "finds its failure"), move(state, worker, Place.FAIL_UNKNOWN)
+            case Row.SKIP_NONE | Row.SKIP_UNKNOWN:
+                return says(worker, "finds that it is to be skipped, and looks again"), without(state, worker)
         label = says(worker, "finds the tombstone")
         if self.shell.gone_closes:
             return label, self.owned(state, stream, worker)
@@ -91,7 +94,7 @@ class EffectMoves(Ground):
             if self.faults.undo_failures:
                 yield says(worker, "cannot be undone"), move(state, worker, Place.UNDO_FAILED)
             yield from self._undo_again(state, stream, worker)
-        if ledger.row == Row.REFUSED_NONE and self.shell.refusal_stays:
+        if ledger.row in (Row.REFUSED_NONE, Row.SKIP_NONE) and self.shell.refusal_stays:
             yield says(worker, "finds its refusal: nothing to undo"), move(state, worker, Place.STAND_DOWN)
         elif ledger.row in _OUTSIDE or (ledger.row == Row.EFFECT and self.faults.effects == "external"):
             after = self.put(state, worker, ledger.put(Row.UNDOING)) if self.shell.tombstone_first else state
@@ -103,6 +106,20 @@ class EffectMoves(Ground):
         else:
             after = self.put(state, worker, ledger.put(Row.UNDONE))
             yield says(worker, "leaves a tombstone"), move(after, worker, Place.COMPENSATED)
+
+    def skip_wish(self, state: State, stream: Stream, worker: Worker) -> Iterator[Move]:
+        """Somebody wants the step skipped: the guard is told first, and may know better."""
+        ledger = unpack(state.ledger[worker.step])
+        if ledger.row in (Row.NONE, Row.INTENT, Row.SHARED):
+            begun = (self.world.names[worker.step], FactKind.STARTED) in stream.by_key
+            unknown = begun or ledger.row == Row.SHARED
+            row = Row.SKIP_UNKNOWN if unknown else Row.SKIP_NONE
+            after = self.put(state, worker, ledger.put(row)) if self.shell.wish_recorded else state
+            yield says(worker, "bars its effect, to be skipped"), move(after, worker, Place.SKIP)
+        elif ledger.row in _SKIPPED:
+            yield says(worker, "finds its effect barred, to be skipped"), move(state, worker, Place.SKIP)
+        else:
+            yield self._decided(state, stream, worker, ledger)
 
     def undo_outside(self, state: State, worker: Worker) -> Iterator[Move]:
         ledger = unpack(state.ledger[worker.step])
@@ -121,12 +138,20 @@ class EffectMoves(Ground):
                 label = says(worker, f"fails (effect {effect}), to try again, but the saga is aborted")
                 yield label, self.owned(state, stream, worker, effect)
         else:
-            after = stream.then(self.world.names[worker.step], FactKind.ATTEMPT_FAILED, effect)
-            label = says(worker, f"fails (effect {effect}) and will try again")
-            yield label, without(self.store(state, after), worker)
+            yield from self._later(state, stream, worker, FactKind.ATTEMPT_FAILED, effect)
 
     def _undo_again(self, state: State, stream: Stream, worker: Worker) -> Iterator[Move]:
-        name = self.world.names[worker.step]
         if self.faults.retries and not stream.holds(worker.step, UNDO_ATTEMPT):
-            after = without(self.store(state, stream.then(name, UNDO_ATTEMPT, "unknown")), worker)
-            yield says(worker, "cannot be undone now, and will try again"), after
+            yield from self._later(state, stream, worker, UNDO_ATTEMPT, "unknown")
+
+    def _later(self, state: State, stream: Stream, worker: Worker, kind: str, effect: str) -> Iterator[Move]:
+        """State that there will be another attempt, and keep the delivery for it, or park the step."""
+        note = (worker.sequence, int(self.faults.parks))
+        after = stream.then(self.world.names[worker.step], kind, effect, note)
+        stored = self.store(state, after)
+        what = "fails to be undone" if kind == UNDO_ATTEMPT else f"fails (effect {effect})"
+        if self.faults.parks:
+            arming = move(stored, worker, Place.ARM, note=(len(after.facts),))
+            yield says(worker, f"{what}, and is parked"), arming
+        else:
+            yield says(worker, f"{what}, and will be tried again"), without(stored, worker)

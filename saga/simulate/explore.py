@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from contracts.definition import SagaDefinition
 from contracts.facts import Recorded
 from contracts.subjects import SAGA_STEP
-from saga.invariants import Breach, Effects, Invariant, end_breaches
+from saga.invariants import Breach, Effects, Invariant, end_breaches, rest_breaches
 from saga.simulate.faults import Faults, Shell
 from saga.simulate.ground import FORWARD, Label, State
 from saga.simulate.ledger import unpack
@@ -86,7 +86,7 @@ def walk(
         moves = list(model.moves.of(state))
         fair = [move for move in moves if move[0].fair]
         faulty = [move for move in moves if not move[0].fair] if len(trace) < patience else []
-        breaches = model.breaches(state) or ([] if fair else end_breaches(model.stream(state).story.state))
+        breaches = model.breaches(state) or ([] if fair else model.end_breaches(state))
         allowed = faulty if not fair or (faulty and choose(10) == 0) else fair
         if breaches or not allowed:
             stream = model.stream(state)
@@ -103,7 +103,9 @@ class _Model:
         self.moves = Moves(world, faults, shell)
         self._names = self.moves.world.names
         # The same fact stored twice, or a delivery in two hands, may run a step twice: the guard is for that.
-        self._one_run = not faults.stored_twice
+        rests = faults.pauses or faults.parks or faults.wishes
+        again = faults.zombies or faults.forgetful
+        self._one_run = not (faults.stored_twice or (rests and again))
 
     def stream(self, state: State) -> Stream:
         return self.moves.world.streams[state.stream]
@@ -115,6 +117,11 @@ class _Model:
         stream = self.stream(state)
         found = stream.breaches or stream.effect_breaches(state.ledger, lambda: self.effects(state))
         return found or (self._double_runs(state) if self._one_run and len(state.workers) > 1 else [])
+
+    def end_breaches(self, state: State) -> list[Breach]:
+        """What is broken if nothing moves any more."""
+        stream = self.stream(state)
+        return end_breaches(stream.story.state) + rest_breaches(self.moves.world.definition, stream.by_key)
 
     def _double_runs(self, state: State) -> list[Breach]:
         running = {worker[:2] for worker in state.workers if worker.place in FORWARD}
@@ -157,7 +164,7 @@ class _Exploration:
         except Exception as error:
             # The core must have an answer to everything the shell can ask it.
             return [Breach(Invariant.NO_ERROR, SAGA_STEP, f"{type(error).__name__}: {error}")]
-        return [] if moving else end_breaches(self._model.stream(state).story.state)
+        return [] if moving else self._model.end_breaches(state)
 
     def _report(self, state: State, breach: Breach) -> None:
         trace = self._trace(state)

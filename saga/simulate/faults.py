@@ -27,8 +27,14 @@ class Faults:
     """a killed server forgets that it has delivered: a redelivery looks like a first delivery"""
     retries: bool = False
     """one attempt per step, and one to undo it, may fail and be tried again: `attempt_failed`"""
+    parks: bool = False
+    """such a retry comes after a long delay: the step is parked, and a timer wakes it"""
     undo_failures: bool = False
     """undos that cannot be done: `compensation_failed`"""
+    pauses: int = 0
+    """times somebody pauses the saga, at any point; somebody resumes it, also at any point"""
+    wishes: int = 0
+    """times somebody wants a step skipped, or an undo that failed retried or given up"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +68,12 @@ class Shell:
     """the outside world refuses an effect whose undo came first"""
     ack_last: bool = True
     """a delivery is acknowledged after everything else"""
+    hold_fence: bool = True
+    """the server refuses `held` of a saga that was resumed or aborted meanwhile"""
+    wish_recorded: bool = True
+    """the guard knows that a step is to be skipped, and who finds that neither runs nor fails"""
+    sleep_arms: bool = True
+    """a delivery that finds its step parked arms the timer: who parked it may have died before it did"""
 
 
 HARDEST = Faults(duplicates=1, zombies=1, stored_twice=1, forgetful=True, retries=True, undo_failures=True)

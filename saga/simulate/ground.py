@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 from contracts.facts import FactKind
-from saga.decisions import Compensate, Decision, Ignore, StandDown, Wait
+from saga.decisions import Compensate, Decision, Ignore, Sleep, StandDown, Wait
+from saga.rests import rests
 from saga.simulate.faults import Faults, Shell
 from saga.simulate.ledger import Ledger
 from saga.simulate.stream import Stream, World
@@ -28,6 +31,11 @@ class Place(IntEnum):
     STAND_DOWN = 11
     UNDO_FAILED = 12
     UNDO_OUTSIDE = 13
+    SKIP_WISH = 14
+    HOLD = 15
+    WAKE = 16
+    ARM = 17
+    GIVE_UP = 18
 
 
 FORWARD = frozenset(range(Place.START, Place.SKIP))
@@ -40,17 +48,26 @@ STATES = {
     Place.COMPENSATED: FactKind.COMPENSATED,
     Place.STAND_DOWN: FactKind.STOOD_DOWN,
     Place.UNDO_FAILED: FactKind.COMPENSATION_FAILED,
+    Place.GIVE_UP: FactKind.COMPENSATION_SKIPPED,
 }
 EFFECTS = {Place.FAIL_NONE: "none", Place.FAIL_UNKNOWN: "unknown"}
 
 
+type Note = tuple[int, ...]
+
+
 class Worker(NamedTuple):
-    """One delivery in somebody's hand. `again`: its PubAck was lost, and it states the same once more."""
+    """One delivery in somebody's hand, or (sequence 0) a timer that is due.
+
+    `again`: its PubAck was lost, and it states the same once more. `note`: the sequences it read, on which
+    what it states next is fenced.
+    """
 
     step: int
     sequence: int
     place: int
     again: bool = False
+    note: Note = ()
 
 
 class State(NamedTuple):
@@ -65,6 +82,10 @@ class State(NamedTuple):
     duplicates: int
     zombies: int
     stored_twice: int
+    pauses: int = 0
+    wishes: int = 0
+    timers: tuple[int, ...] = ()
+    """per step, the sequence of the rest its timer is armed for"""
 
 
 class Label(NamedTuple):
@@ -96,13 +117,32 @@ class Ground:
         decision = stream.decide(worker.step, worker.sequence, True, state.conditions, refused=refused)
         match decision:
             case Compensate():
-                return move(state, worker, Place.UNDO)
+                return move(state, worker, Place.UNDO, note=self.given_up(stream, worker.step))
             case StandDown():
                 return move(state, worker, Place.STAND_DOWN)
+            case Sleep() if self.shell.sleep_arms:
+                return move(state, worker, Place.ARM, note=self.parked(stream, worker.step))
             case _:
                 return self.done(state, worker)
 
+    def given_up(self, stream: Stream, step: int) -> Note:
+        """What a new `compensation_failed` is fenced on: the one before it, if any."""
+        before = stream.last(self.world.names[step], FactKind.COMPENSATION_FAILED)
+        return (before,) if before else ()
+
+    def parked(self, stream: Stream, step: int) -> Note:
+        """The rest whose timer is to be armed."""
+        rest = rests(stream.by_key, self.world.names[step], undoing=stream.aborted)
+        return (rest.sequence,) if rest else ()
+
+    def armed(self, state: State, step: int, rest: int) -> State:
+        return state._replace(timers=_set(state.timers, step, rest))
+
     def done(self, state: State, worker: Worker) -> State:
+        if worker.sequence == 0:
+            fired = state.timers[worker.step] == worker.note[0]
+            state = self.armed(state, worker.step, 0) if fired else state
+            return without(state, worker)
         return self.acknowledged(without(state, worker), worker.step, worker.sequence)
 
     def acknowledged(self, state: State, step: int, sequence: int) -> State:
@@ -122,10 +162,24 @@ class Ground:
         for step, heard in enumerate(stream.heard):
             due = state.todo[step] | (heard & ~before[step] if before else heard)
             dead_seen, dead_fresh = stream.dead(step, state.conditions)
-            due &= ~(state.seen[step] & dead_seen) & ~(~state.seen[step] & dead_fresh)
+            due &= ~(state.seen[step] & dead_seen) & ~(~state.seen[step] & dead_fresh) | self._in_hand(
+                state, step
+            )
             todo.append(due)
             seen.append(state.seen[step] & due)
         return state._replace(stream=stream.id, todo=tuple(todo), seen=tuple(seen))
+
+    def dies_before_its_acknowledgement(self, state: State, worker: Worker, kind: str) -> Iterator[Move]:
+        if self.faults.crashes:
+            label = Label(f"states {kind} and crashes", worker.step, worker.sequence, fair=False)
+            yield label, without(state, worker)
+
+    def _in_hand(self, state: State, step: int) -> int:
+        """Deliveries that may come to work on an undo again, since they state that they do."""
+        if not self.faults.retries:
+            return 0
+        held = (1 << worker.sequence for worker in state.workers if worker.step == step)
+        return reduce(or_, held, 0) & state.todo[step]
 
 
 def says(worker: Worker, what: str) -> Label:
@@ -162,5 +216,6 @@ def without(state: State, worker: Worker) -> State:
     return state._replace(workers=tuple(workers))
 
 
-def move(state: State, worker: Worker, place: int, *, again: bool = False) -> State:
-    return with_worker(without(state, worker), Worker(worker.step, worker.sequence, place, again))
+def move(state: State, worker: Worker, place: int, *, again: bool = False, note: Note | None = None) -> State:
+    noted = worker.note if note is None else note
+    return with_worker(without(state, worker), Worker(worker.step, worker.sequence, place, again, noted))

@@ -14,7 +14,8 @@ from saga.invariants import StepEffects
 class Row(IntEnum):
     """What the guard holds. `SHARED`: more than one attempt has announced an effect outside.
 
-    `UNDOING`: the tombstone of an undo outside that may not have happened yet.
+    `UNDOING`: the tombstone of an undo outside that may not have happened yet. `SKIP_NONE` and `SKIP_UNKNOWN`:
+    refusals because somebody wants the step skipped.
     """
 
     NONE = 0
@@ -25,6 +26,8 @@ class Row(IntEnum):
     REFUSED_UNKNOWN = 5
     UNDONE = 6
     UNDOING = 7
+    SKIP_NONE = 8
+    SKIP_UNKNOWN = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,13 @@ class Ledger:
         return replace(self, undone=min(3, self.undone + 1))
 
     def pack(self) -> int:
-        return self.row | self.done << 3 | self.undone << 5 | self.barred << 7
+        return self.row | self.done << 4 | self.undone << 6 | self.barred << 8
 
     @property
     def effects(self) -> StepEffects:
         return StepEffects(self.done, self.undone)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def unpack(packed: int) -> Ledger:
-    return Ledger(Row(packed & 7), packed >> 3 & 3, packed >> 5 & 3, bool(packed >> 7))
+    return Ledger(Row(packed & 15), packed >> 4 & 3, packed >> 6 & 3, bool(packed >> 8))

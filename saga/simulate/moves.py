@@ -25,13 +25,14 @@ from collections.abc import Iterator
 
 from contracts.facts import FactKind
 from contracts.subjects import SAGA_STEP
-from saga.decisions import Compensate, Decision, Run, Skip, StandDown
+from saga.decisions import Compensate, Decision, GiveUp, Hold, Run, Skip, Sleep, StandDown, Wake
 from saga.simulate.effects import EffectMoves
 from saga.simulate.ground import (
     EFFECTS,
     STATES,
     Label,
     Move,
+    Note,
     Place,
     State,
     Worker,
@@ -43,11 +44,12 @@ from saga.simulate.ground import (
     with_worker,
     without,
 )
+from saga.simulate.intervene import RestMoves
 from saga.simulate.ledger import Row, unpack
 from saga.simulate.stream import Stream
 
 
-class Moves(EffectMoves):
+class Moves(EffectMoves, RestMoves):
     """All moves of one definition under given faults."""
 
     def initial(self) -> list[State]:
@@ -60,6 +62,7 @@ class Moves(EffectMoves):
         first = State(
             -1, 0, nothing, nothing, (), nothing,
             self.faults.duplicates, self.faults.zombies, self.faults.stored_twice,
+            self.faults.pauses, self.faults.wishes, nothing,
         )  # fmt: skip
         return [self.store(first._replace(conditions=choice), self.world.root) for choice in choices]
 
@@ -76,7 +79,11 @@ class Moves(EffectMoves):
         if self.faults.cancel and not stream.aborted and not self.past_pivot(stream):
             after = self.store(state, stream.then(SAGA_STEP, FactKind.ABORTED))
             yield Label("the saga is cancelled, or its deadline passes", fair=False), after
+        if self.faults.pauses or self.faults.wishes:
+            yield from self.persons(state, stream)
         for step in range(len(self.world.names)):
+            if state.timers[step]:
+                yield from self.timer(state, stream, step)
             if state.todo[step] or state.duplicates:
                 yield from self._deliveries(state, stream, step)
         for worker in state.workers:
@@ -129,31 +136,41 @@ class Moves(EffectMoves):
         fair: bool = True,
     ) -> Iterator[Move]:
         forward = stream.forward(step, sequence)
-        reading = "whole"
-        if forward:
-            reading = "trigger" if not owner and self.world.blind[step] else "forward"
-        decision = stream.decide(step, sequence, owner, state.conditions, reading=reading)
-        label = Label(f"{what}, {name_of(decision)}", step, sequence, fair)
+        readings = ["forward" if forward else "whole"]
+        if forward and not owner and self.world.blind[step]:
+            # What a person has said reaches a participant a little later than the stream.
+            readings = ["trigger", "forward"] if stream.watched else ["trigger"]
         state = state._replace(seen=with_bit(state.seen, step, sequence))
         if not self.shell.ack_last:
             state = self.acknowledged(state, step, sequence)
-        place = self._first_place(decision, step)
-        if place is None:
-            yield label, self.acknowledged(state, step, sequence)
-        else:
-            yield label, with_worker(state, Worker(step, sequence, place))
+        for reading in readings:
+            decision = stream.decide(step, sequence, owner, state.conditions, reading=reading)
+            label = Label(f"{what}, {name_of(decision)}", step, sequence, fair)
+            first = self._first_place(decision, stream, step)
+            if first is None:
+                yield label, self.acknowledged(state, step, sequence)
+            else:
+                yield label, with_worker(state, Worker(step, sequence, first[0], note=first[1]))
 
-    def _first_place(self, decision: Decision, step: int) -> Place | None:
+    def _first_place(self, decision: Decision, stream: Stream, step: int) -> tuple[Place, Note] | None:
         match decision:
             case Run(resumed=resumed):
                 opens = self.world.opens[step] and self.shell.write_ahead
-                return Place.START if opens and not resumed else Place.EFFECT
-            case Skip():
-                return Place.SKIP
+                return (Place.START if opens and not resumed else Place.EFFECT), ()
+            case Skip(by=by):
+                return (Place.SKIP_WISH if by else Place.SKIP), ()
             case Compensate():
-                return Place.UNDO
+                return Place.UNDO, self.given_up(stream, step)
             case StandDown():
-                return Place.STAND_DOWN
+                return Place.STAND_DOWN, ()
+            case GiveUp():
+                return Place.GIVE_UP, ()
+            case Hold(paused=pause):
+                return Place.HOLD, (pause,)
+            case Wake(rest=rest, woken=before):
+                return Place.WAKE, (rest, before)
+            case Sleep() if self.shell.sleep_arms:
+                return Place.ARM, self.parked(stream, step)
             case _:
                 return None
 
@@ -165,12 +182,8 @@ class Moves(EffectMoves):
                 yield from self._state_fenced(state, stream, worker)
             case Place.FAIL_NONE | Place.FAIL_UNKNOWN:
                 yield from self._fail(state, stream, worker)
-            case Place.EFFECT:
-                yield from self.effect(state, stream, worker)
-            case Place.CALL:
-                yield from self.call(state, stream, worker)
-            case Place.CONCLUDE:
-                yield from self.conclude(state, stream, worker)
+            case Place.EFFECT | Place.CALL | Place.CONCLUDE:
+                yield from self._do(state, stream, worker)
             case Place.UNDO:
                 yield from self.undo(state, stream, worker)
             case Place.UNDO_OUTSIDE:
@@ -178,8 +191,21 @@ class Moves(EffectMoves):
             case Place.TOMBSTONE:
                 after = self.put(state, worker, unpack(state.ledger[worker.step]).put(Row.UNDONE))
                 yield says(worker, "leaves the tombstone"), move(after, worker, Place.COMPENSATED)
+            case Place.SKIP_WISH:
+                yield from self.skip_wish(state, stream, worker)
+            case Place.HOLD | Place.WAKE | Place.ARM:
+                yield from self.rest(state, stream, worker)
             case _:
                 yield from self._close(state, stream, worker)
+
+    def _do(self, state: State, stream: Stream, worker: Worker) -> Iterator[Move]:
+        match worker.place:
+            case Place.EFFECT:
+                return self.effect(state, stream, worker)
+            case Place.CALL:
+                return self.call(state, stream, worker)
+            case _:
+                return self.conclude(state, stream, worker)
 
     def _state_fenced(self, state: State, stream: Stream, worker: Worker, effect: str = "") -> Iterator[Move]:
         kind = STATES[Place(worker.place)]
@@ -192,7 +218,7 @@ class Moves(EffectMoves):
         after = stream.then(self.world.names[worker.step], kind, effect)
         stored = self.store(state, after)
         yield says(worker, f"states {kind}"), self._stated(stored, worker)
-        yield from self._dies_before_its_acknowledgement(stored, worker, kind)
+        yield from self.dies_before_its_acknowledgement(stored, worker, kind)
         if state.stored_twice and not worker.again:
             lost = move(state._replace(stored_twice=state.stored_twice - 1), worker, worker.place, again=True)
             label = Label(f"states {kind}, its PubAck is lost", worker.step, worker.sequence, fair=False)
@@ -210,7 +236,7 @@ class Moves(EffectMoves):
             failed = stream.then(self.world.names[worker.step], FactKind.FAILED, effect)
             after = self.store(state, failed.then(SAGA_STEP, FactKind.ABORTED, effect))
             yield says(worker, f"fails (effect {effect}), and aborts the saga"), self.done(after, worker)
-            yield from self._dies_before_its_acknowledgement(after, worker, FactKind.FAILED)
+            yield from self.dies_before_its_acknowledgement(after, worker, FactKind.FAILED)
         elif stream.holds(worker.step, FactKind.FAILED):
             yield says(worker, "has failed already"), self.done(state, worker)
         else:
@@ -219,13 +245,10 @@ class Moves(EffectMoves):
 
     def _close(self, state: State, stream: Stream, worker: Worker) -> Iterator[Move]:
         kind = STATES[Place(worker.place)]
+        name = self.world.names[worker.step]
         # Fenced on its own subject: stated before is as good as stated.
-        if not stream.holds(worker.step, kind):
-            state = self.store(state, stream.then(self.world.names[worker.step], kind))
+        note = worker.note if kind == FactKind.COMPENSATION_FAILED else ()
+        if stream.last(name, kind) == (note[0] if note else 0):
+            state = self.store(state, stream.then(name, kind, note=note))
         yield says(worker, f"states {kind}"), self.done(state, worker)
-        yield from self._dies_before_its_acknowledgement(state, worker, kind)
-
-    def _dies_before_its_acknowledgement(self, state: State, worker: Worker, kind: str) -> Iterator[Move]:
-        if self.faults.crashes:
-            label = Label(f"states {kind} and crashes", worker.step, worker.sequence, fair=False)
-            yield label, without(state, worker)
+        yield from self.dies_before_its_acknowledgement(state, worker, kind)

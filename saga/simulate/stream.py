@@ -10,13 +10,14 @@ from functools import lru_cache
 from typing import Any
 
 from contracts.definition import SagaDefinition
-from contracts.facts import ABORTED_KEY, Fact, FactKey, FactKind, Recorded
+from contracts.facts import ABORTED_KEY, PAUSED_KEY, RESUMED_KEY, Fact, FactKey, FactKind, Recorded
 from contracts.failure import Failure
 from contracts.ids import fact_id
 from contracts.references import Scope
 from contracts.subjects import SAGA_STEP
 from saga import choreography
-from saga.decisions import Decision, Ignore, Trigger, Wait
+from saga.choreography import CLOSED
+from saga.decisions import Compensate, Decision, Ignore, Run, Sleep, Trigger, Wait, Wake
 from saga.invariants import Breach, Effects, Invariant, Story, effect_breaches
 
 SAGA_ID = "simulated"
@@ -27,8 +28,17 @@ _DATA: Mapping[str, dict[str, Any]] = {
     FactKind.SKIPPED: {"reason": "condition is false"},
     FactKind.STOOD_DOWN: {"reason": "simulated.refused"},
     FactKind.COMPENSATED: {},
-    FactKind.WOKEN: {"rest": 1, "reason": "simulated"},
-}
+    FactKind.HELD: {"paused_by": "operator", "reason": "simulated"},
+    FactKind.WOKEN: {"reason": "simulated"},
+    FactKind.COMPENSATION_FAILED: {"attempt": 1},
+    **{
+        kind: {"by": "operator", "reason": "simulated"}
+        for kind in (
+            FactKind.PAUSED, FactKind.RESUMED, FactKind.SKIP_REQUESTED, FactKind.RETRY_REQUESTED,
+            FactKind.COMPENSATION_SKIPPED,
+        )
+    },
+}  # fmt: skip
 UNDO_ATTEMPT = "undo_attempt_failed"
 """`attempt_failed` of an undo: one kind of fact on the bus, but here it must not hide that of the step."""
 FAILURES: Mapping[str, Failure | None] = {
@@ -39,17 +49,27 @@ FAILURES: Mapping[str, Failure | None] = {
 
 
 @lru_cache(maxsize=4096)
-def simulated_fact(ref: str, step: str, kind: str, effect: str = "") -> Fact:
-    """One fact; `effect` tells a refusal from a failure with an unknown effect."""
+def simulated_fact(ref: str, step: str, kind: str, effect: str = "", note: tuple[int, ...] = ()) -> Fact:
+    """One fact; `effect` tells a refusal from a failure with an unknown effect.
+
+    `note` tells apart facts of a kind that may come more than once; of a failed attempt it is the delivery
+    that works on the step, and 1 if the step is parked.
+    """
     failure = FAILURES[effect]
     code, kind = kind, FactKind.ATTEMPT_FAILED if kind == UNDO_ATTEMPT else kind
     data = dict(_DATA.get(kind, {})) | ({"failure": failure.model_dump(mode="json")} if failure else {})
     if kind == FactKind.ABORTED:
         data["cause"] = "step" if failure else "cancel"
     if kind == FactKind.ATTEMPT_FAILED:
-        data |= {"attempt": 1, "compensation": code == UNDO_ATTEMPT}
+        on, parked = note or (0, 0)
+        data |= {
+            "attempt": 1, "delay_s": 0.0, "not_before": _TIME.isoformat(),
+            "compensation": code == UNDO_ATTEMPT, "on": on, "parked": bool(parked),
+        }  # fmt: skip
+    if kind == FactKind.WOKEN:
+        data["rest"] = note[0] if note else 1
     return Fact(
-        id=fact_id(SAGA_ID, step, code),
+        id=_id(step, code, note),
         source="/simulation",
         type=Fact.type_of(kind),
         subject=step,
@@ -59,6 +79,11 @@ def simulated_fact(ref: str, step: str, kind: str, effect: str = "") -> Fact:
         correlationid=SAGA_ID,
         data=data,
     )
+
+
+def _id(step: str, code: str, note: tuple[int, ...]) -> str:
+    several = note and code not in (FactKind.ATTEMPT_FAILED, UNDO_ATTEMPT)
+    return fact_id(SAGA_ID, step, code, str(note[0]) if several else "")
 
 
 class World:
@@ -102,7 +127,7 @@ class Stream:
             for step, keys in enumerate(world.heard_by)
         )
         """per step, the sequences its participant hears, as bits"""
-        self._next: dict[tuple[str, str, str], Stream] = {}
+        self._next: dict[tuple[object, ...], Stream] = {}
         self._decisions: dict[tuple[object, ...], Decision] = {}
         self._dead: dict[tuple[int, int], tuple[int, int]] = {}
         self._effects: dict[tuple[int, ...], list[Breach]] = {}
@@ -111,20 +136,39 @@ class Stream:
     def aborted(self) -> bool:
         return ABORTED_KEY in self.by_key
 
-    def holds(self, step: int, kind: str) -> bool:
-        return fact_id(SAGA_ID, self.world.names[step], kind) in self._ids
+    @property
+    def paused(self) -> bool:
+        return self.last(SAGA_STEP, FactKind.PAUSED) > self.last(SAGA_STEP, FactKind.RESUMED)
+
+    @property
+    def last_word(self) -> int:
+        """The sequence of the last fact about the saga as a whole."""
+        return max(fact.sequence for (step, _), fact in self.by_key.items() if step == SAGA_STEP)
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody has had a say, so that steps are read before they run (unless it is too soon)."""
+        return any(kind in (FactKind.PAUSED, FactKind.SKIP_REQUESTED) for _, kind in self.by_key)
+
+    def last(self, step: str, kind: str) -> int:
+        """The sequence of the last fact of a kind, 0 without one."""
+        found = self.by_key.get((step, kind))
+        return found.sequence if found else 0
+
+    def holds(self, step: int, kind: str, note: tuple[int, ...] = ()) -> bool:
+        return _id(self.world.names[step], kind, note) in self._ids
 
     @property
     def past_pivot(self) -> bool:
         pivot = self.world.definition.pivot
         return pivot is not None and (pivot.name, FactKind.COMPLETED) in self.by_key
 
-    def then(self, step: str, kind: str, effect: str = "") -> "Stream":
+    def then(self, step: str, kind: str, effect: str = "", note: tuple[int, ...] = ()) -> "Stream":
         """With one more fact stored."""
-        found = self._next.get((step, kind, effect))
+        found = self._next.get((step, kind, effect, note))
         if found is None:
-            fact = simulated_fact(self.world.definition.ref, step, kind, effect)
-            found = self._next[step, kind, effect] = Stream(self.world, self, fact)
+            fact = simulated_fact(self.world.definition.ref, step, kind, effect, note)
+            found = self._next[step, kind, effect, note] = Stream(self.world, self, fact)
         return found
 
     def forward(self, step: int, sequence: int) -> bool:
@@ -156,7 +200,7 @@ class Stream:
         if reading == "trigger":
             facts = {heard.fact.key: heard}
         elif reading == "forward":
-            wanted = self.world.causes[step] | {ABORTED_KEY}
+            wanted = self.world.causes[step] | {ABORTED_KEY, PAUSED_KEY, RESUMED_KEY}
             facts = {key: fact for key, fact in facts.items() if key in wanted or key[0] == name}
         truth = bool(conditions >> step & 1)
         trigger = Trigger(sequence=sequence, key=heard.fact.key, owner=owner, refused=FAILURES[refused])
@@ -164,7 +208,25 @@ class Stream:
         def condition_holds(expression: str, scope: Scope) -> bool:
             return truth
 
-        return choreography.decide(self.world.definition, name, facts, trigger, condition_holds)
+        decision = choreography.decide(self.world.definition, name, facts, trigger, condition_holds)
+        if reading != "trigger":
+            self._check_heeded(name, sequence, decision)
+        return decision
+
+    def _check_heeded(self, name: str, sequence: int, decision: Decision) -> None:
+        """Whoever has read what a person has said acts on it."""
+        wish, failed = (
+            self.last(name, kind) for kind in (FactKind.SKIP_REQUESTED, FactKind.COMPENSATION_FAILED)
+        )
+        unwanted = wish > self.last(name, FactKind.RETRY_REQUESTED)
+        if isinstance(decision, Run) and not decision.resumed and self.paused:
+            detail = f"read that the saga is paused, and runs on #{sequence}"
+            self.breaches.append(Breach(Invariant.HELD_BACK, name, detail))
+        if unwanted and (
+            isinstance(decision, Run) or (isinstance(decision, Compensate) and wish > failed > 0)
+        ):
+            detail = f"read that it is to be skipped, and acts on #{sequence}"
+            self.breaches.append(Breach(Invariant.ANSWERED, name, detail))
 
     def dead(self, step: int, conditions: int) -> tuple[int, int]:
         """The deliveries to a step that nothing will come of whenever they come: if seen before, and if fresh."""
@@ -184,6 +246,8 @@ class Stream:
             reading = "forward" if forward else "whole"
             if any(self._acts(step, sequence, owner, conditions, reading) for owner in (False, True)):
                 continue
+            if self._may_wake_later(step, sequence):
+                continue
             seen |= 1 << sequence
             if not (forward and self.world.blind[step]):
                 fresh |= 1 << sequence
@@ -197,10 +261,36 @@ class Stream:
 
     def _check_stable(self, step: int, conditions: int, found: tuple[int, int]) -> None:
         """Dropping a delivery early is sound only if it has nothing to do later, either."""
-        if self._parent is not None and (revived := self._parent.dead(step, conditions)[0] & ~found[0]):
-            name, sequence = self.world.names[step], revived.bit_length() - 1
-            detail = f"its delivery of #{sequence} had nothing to do, and after #{len(self.facts)} it has"
-            self.breaches.append(Breach(Invariant.STABLE, name, detail))
+        if self._parent is None:
+            return
+        revived = self._parent.dead(step, conditions)[0] & ~found[0]
+        for sequence in range(1, revived.bit_length()):
+            if revived >> sequence & 1 and not self._harmless(step, sequence, conditions):
+                detail = f"its delivery of #{sequence} had nothing to do, and after #{len(self.facts)} it has"
+                self.breaches.append(Breach(Invariant.STABLE, self.world.names[step], detail))
+
+    def _may_wake_later(self, step: int, sequence: int) -> bool:
+        """A wish to skip stays a wish: delivered late, it ends a rest that began after it."""
+        name, kind = self.facts[sequence - 1].fact.key
+        if kind != FactKind.SKIP_REQUESTED:
+            return False
+        return not (self.story.state.ended or any((name, closed) in self.by_key for closed in CLOSED))
+
+    def _harmless(self, step: int, sequence: int, conditions: int) -> bool:
+        """What a delivery comes to do late may be what another does anyway: nothing is lost without it.
+
+        To arm a timer that whoever parked the step arms; to wake as the newest fact wakes; and to go on with
+        an undo that a worker of this very delivery has begun, who holds it still.
+        """
+        name, newest = self.world.names[step], len(self.facts)
+        failed = self.by_key.get((name, FactKind.ATTEMPT_FAILED))
+        if failed and failed.fact.data["on"] == sequence:
+            return True
+        decision = self.decide(step, sequence, True, conditions)
+        if isinstance(decision, Wake) and self.heard[step] >> newest & 1:
+            again = self.decide(step, newest, True, conditions)
+            return isinstance(again, Wake) and again.rest == decision.rest
+        return isinstance(decision, Sleep)
 
     def effect_breaches(self, ledger: tuple[int, ...], effects: Callable[[], Effects]) -> list[Breach]:
         """What is broken if these effects are there; `effects` decodes them."""

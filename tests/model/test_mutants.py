@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 
-from saga import choreography, invariants, state
-from saga.simulate import Faults, Shell, simulate
+from saga import choreography, invariants, rests, state
+from saga.simulate import Faults, Shell, intervene, simulate
 from saga.simulate.corpus import CORPUS
 
 BY_NAME = {found.name: found for found in CORPUS}
 UNGUARDED = Shell(guard=False)
 # Without the guard only the core keeps effects apart, so nothing may crash or be paused.
 CALM = Faults(crashes=False, refusals=False, duplicates=1)
+PAUSES = Faults(pauses=1)
+PARKS = Faults(retries=True, parks=True)
+WISHES = Faults(wishes=1, undo_failures=True)
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,65 @@ MUTANTS = {
         "return SagaStatus.FAILED if passed | blocked == state.steps.keys() else _going_on(state)",
         "return _going_on(state)", "chain-pivot", {"not_stuck"}, of=state,
     ),
+    "a paused saga goes on": Mutant(
+        "if not started and paused(facts):", "if False:", "chain-1", {"held_while_paused"}, PAUSES
+    ),
+    "a resumed saga leaves its held steps where they are": Mutant(
+        "return rest.fact.kind == FactKind.HELD and not paused(facts)", "return False",
+        "chain-1", {"not_stuck"}, PAUSES,
+    ),
+    "participants do not hear that the saga is resumed": Mutant(
+        "return frozenset({RESUMED_KEY, *((step, kind) for kind in own)})",
+        "return frozenset((step, kind) for kind in own)", "chain-1", {"not_stuck"}, PAUSES,
+    ),
+    "a step that was woken is nobody's to run": Mutant(
+        "return facts[step, FactKind.WOKEN].sequence", "return 0", "chain-1", {"not_stuck"}, PAUSES
+    ),
+    "a step that was parked before the abort is nobody's to undo": Mutant(
+        "ended = bool(_first(facts, step, SPOKEN) or rests(before, step, undoing=False))",
+        "ended = bool(_first(facts, step, SPOKEN))", "chain-1", {"not_stuck"}, PARKS,
+    ),
+    "a late wake counts as work on the undo": Mutant(
+        'if wake and wake.fact.data["rest"] > facts[ABORTED_KEY].sequence:',
+        "if wake and wake.sequence > facts[ABORTED_KEY].sequence:",
+        "chain-2", {"waiting_is_final"}, Faults(pauses=1, zombies=1),
+    ),
+    "a late wake ends a later rest": Mutant(
+        'wake.fact.data["rest"] >= rest.sequence', "wake.sequence > rest.sequence",
+        "chain-1", {"not_stuck"}, Faults(retries=True, parks=True, effects="external", zombies=1), of=rests,
+    ),
+    "an undo that a person wants retried is nobody's": Mutant(
+        'if wake and wake.fact.data["rest"] > facts[ABORTED_KEY].sequence:', "if False:",
+        "chain-1", {"waiting_is_final"}, WISHES,
+    ),
+    "an undo that failed is not tried again when a person wants it": Mutant(
+        "return given_up and trigger.sequence > rest.sequence", "return False",
+        "chain-1", {"wishes_are_answered"}, WISHES,
+    ),
+    "an undo is never given up": Mutant(
+        "if (step, FactKind.COMPENSATION_FAILED) in facts and (wanted := skip_wanted(facts, step)):",
+        "if False:", "chain-1", {"wishes_are_answered"}, WISHES,
+    ),
+    "a step that is to be skipped runs": Mutant(
+        "if wanted := skip_wanted(facts, step):\n        return Skip",
+        "if wanted := None:\n        return Skip", "chain-1", {"wishes_are_answered"}, WISHES,
+    ),
+    "a step whose undo was given up holds up the wave": Mutant(
+        "CLOSED = (FactKind.COMPENSATED, FactKind.STOOD_DOWN, FactKind.COMPENSATION_SKIPPED)",
+        "CLOSED = (FactKind.COMPENSATED, FactKind.STOOD_DOWN)", "chain-2", {"not_stuck"}, WISHES,
+    ),
+    "a saga with an undo given up counts as compensated": Mutant(
+        "return SagaStatus.FAILED if given_up else SagaStatus.COMPENSATED", "return SagaStatus.COMPENSATED",
+        "chain-1", {"all_or_nothing"}, WISHES, of=state,
+    ),
+    "a skipped step that is started late counts as running": Mutant(
+        "case FactKind.STARTED if step.ended_at is not None:", "case FactKind.STARTED if False:",
+        "chain-2", {"not_stuck"}, Faults(wishes=1, zombies=1), of=state,
+    ),
+    "a late wake ends the wait for a person": Mutant(
+        ' and data["rest"] >= step.sequence', "", "chain-1", {"not_stuck"},
+        Faults(retries=True, parks=True, zombies=1, undo_failures=True), of=state,
+    ),
 }  # fmt: skip
 
 
@@ -143,6 +205,10 @@ def install(monkeypatch: pytest.MonkeyPatch, mutant: Mutant) -> None:
     names = broken(mutant.of, mutant.rule, mutant.broken)
     if mutant.of is state:
         monkeypatch.setattr(invariants, "advance", names["advance"])
+        return
+    if mutant.of is rests:
+        for module in (choreography, intervene):
+            monkeypatch.setattr(module, "rests", names["rests"])
         return
     functions: list[tuple[str, Callable[..., Any]]] = [
         (name, names[name]) for name in ("decide", "heard_by", "causes")

@@ -49,6 +49,15 @@ LOSSES = {
     "the tombstone before an undo outside": Loss(
         Shell(tombstone_first=False), "one_closing", Faults(effects="external", zombies=1)
     ),
+    "refusing to hold back a saga that goes on": Loss(
+        Shell(hold_fence=False), "held_while_paused", Faults(pauses=1)
+    ),
+    "telling the guard that a step is to be skipped": Loss(
+        Shell(wish_recorded=False), "one_outcome", Faults(wishes=1, zombies=1)
+    ),
+    "arming the timer of a step that was found parked": Loss(
+        Shell(sleep_arms=False), "not_stuck", Faults(retries=True, parks=True)
+    ),
     "the bar of the outside world": Loss(
         Shell(bar=False), "facts_tell_the_truth", Faults(effects="external", zombies=1)
     ),

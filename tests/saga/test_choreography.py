@@ -13,9 +13,10 @@ from contracts.failure import Failure, InvalidContract
 from contracts.subjects import SAGA_STEP
 from saga.choreography import decide, heard_by, may_abort
 from saga.decisions import Compensate, Decision, Ignore, Run, Skip, StandDown, Trigger, Wait
+from saga.rests import rests
 from saga.scope import carry
 from saga.simulate.corpus import CORPUS, definition
-from saga.simulate.stream import simulated_fact
+from saga.simulate.stream import UNDO_ATTEMPT, simulated_fact
 
 JOIN = definition("join", {"a": "", "b": "", "c": "a b", "d": "c"})
 REFUSED = Failure(code="simulated.refused", message="no", effect="none")
@@ -219,3 +220,28 @@ def test_deciding_is_deterministic_and_total(
         )
         answers: list[Any] = [decide(found, step, facts, trigger) for _ in range(2)]
         assert answers[0] == answers[1]
+
+
+def woken_late(*said: str, rest: int, parked: bool = False) -> dict[FactKey, Recorded]:
+    """A story of two steps and, as its last fact, the wake of a rest it was in before."""
+    one = definition("two", {"a": "", "b": "a"})
+    facts = story(*said, of=one)
+    if parked:
+        undo = simulated_fact(one.ref, "a", UNDO_ATTEMPT, "unknown", (5, 1))
+        facts[undo.key] = Recorded(len(said) + 2, undo)
+    wake = simulated_fact(one.ref, "a", FactKind.WOKEN, note=(rest,))
+    facts[wake.key] = Recorded(len(said) + 2 + parked, wake)
+    return facts
+
+
+def test_a_step_that_is_woken_to_go_forward_just_after_the_abort_is_undone_by_the_abort() -> None:
+    # Regression: the wake counted as work on the undo, and when its delivery had to wait, nobody undid the step.
+    facts = woken_late("a.held", "a.started", "a.completed", "aborted", rest=2)
+    abort = Trigger(sequence=5, key=(SAGA_STEP, FactKind.ABORTED))
+    assert isinstance(decide(definition("two", {"a": "", "b": "a"}), "a", facts, abort), Compensate)
+
+
+def test_a_late_wake_does_not_end_the_rest_of_a_parked_undo() -> None:
+    # Regression: the timer of the parked undo then found nothing at rest, and the saga was stuck.
+    facts = woken_late("a.held", "a.started", "a.completed", "aborted", rest=2, parked=True)
+    assert rests(facts, "a", undoing=True) == facts["a", FactKind.ATTEMPT_FAILED]

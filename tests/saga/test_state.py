@@ -137,3 +137,18 @@ def test_an_end_is_final_whatever_comes_after(found: SagaDefinition, said: list[
             assert after.status == now.status
             assert after.ended_sequence == now.ended_sequence
         now = after
+
+
+def test_a_step_that_was_skipped_stays_so_when_a_slow_worker_starts_it() -> None:
+    late = state("a.skipped", "a.started", "b.completed")
+    assert late.steps["a"].status is StepStatus.SKIPPED
+    assert late.steps["a"].open
+    assert late.status is SagaStatus.COMPLETED
+
+
+def test_a_late_wake_of_an_earlier_rest_does_not_end_the_wait_for_a_person() -> None:
+    waiting = facts("a.started", "aborted", "a.compensation_failed")
+    late = Recorded(5, simulated_fact(TWO.ref, "a", FactKind.WOKEN, note=(2,)))
+    assert fold(TWO, [*waiting, late]).status is SagaStatus.WAITING
+    answered = Recorded(5, simulated_fact(TWO.ref, "a", FactKind.WOKEN, note=(4,)))
+    assert fold(TWO, [*waiting, answered]).status is SagaStatus.COMPENSATING
