@@ -275,7 +275,7 @@ class Participant:
             case Hold():
                 return DONE if await self._voice.hold(turn, decision) else Later(_MIN_DELAY_S)
             case Wake():
-                await self._voice.wake(turn, decision)
+                return DONE if await self._voice.wake(turn, decision) else Later(_MIN_DELAY_S)
             case Sleep(due):
                 await self._voice.arm(turn, due)
             case Wait(reason) | Ignore(reason):

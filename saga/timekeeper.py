@@ -90,9 +90,10 @@ class Timekeeper:
             await self._voice.arm(turn, due)
             return
         before = facts.get((timer.step, FactKind.WOKEN))
-        await self._voice.wake(
-            turn, Wake(rest.sequence, before.sequence if before else 0, "its time has come")
-        )
+        wake = Wake(rest.sequence, before.sequence if before else 0, "its time has come")
+        if not await self._voice.wake(turn, wake):
+            # What was stated in this moment may have ended an earlier rest: look again.
+            await self._wake(definition, timer)
 
     async def _bury(self, delivery: Delivery, code: str, reason: str) -> None:
         log.error("timer.buried", subject=delivery.subject, reason=reason)

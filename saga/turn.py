@@ -152,15 +152,17 @@ class Voice:
             return False
         return True
 
-    async def wake(self, turn: Turn, wake: Wake) -> None:
-        """State that the step's rest has ended; somebody else may have stated it before."""
+    async def wake(self, turn: Turn, wake: Wake) -> bool:
+        """State that the step's rest has ended. False if the step was woken in this moment, perhaps from
+        another rest."""
         subject = self._subject(turn, FactKind.WOKEN)
         data = StepWoken(rest=wake.rest, reason=wake.reason)
         fact = self._fact(turn, turn.step.name, FactKind.WOKEN, data, str(wake.rest))
         try:
             await self._bus.publisher.state(subject, fact, Fence(subject, wake.woken))
         except Fenced:
-            log.debug("step.already_woken", step=turn.step.name, saga_id=turn.saga_id)
+            return False
+        return True
 
     async def suspend(self, turn: Turn, wait: StepSuspended) -> bool:
         """State that the step waits, arm its timer, and wake it if its signal has come already.
@@ -171,14 +173,15 @@ class Voice:
             return False
         if wait.until is not None:
             await self.arm(turn, wait.until)
-        turn.facts = await self.read(turn, whole=False)
-        rest = rests(turn.facts, turn.step.name, undoing=False)
-        if wait.signal and rest is not None and (turn.step.name, FactKind.SIGNALLED) in turn.facts:
+        while True:
+            turn.facts = await self.read(turn, whole=False)
+            rest = rests(turn.facts, turn.step.name, undoing=False)
+            if not wait.signal or rest is None or (turn.step.name, FactKind.SIGNALLED) not in turn.facts:
+                return True
             before = turn.facts.get((turn.step.name, FactKind.WOKEN))
-            await self.wake(
-                turn, Wake(rest.sequence, before.sequence if before else 0, "its signal had come")
-            )
-        return True
+            wake = Wake(rest.sequence, before.sequence if before else 0, "its signal had come")
+            if await self.wake(turn, wake):
+                return True
 
     async def arm(self, turn: Turn, due: datetime, *, deadline: bool = False) -> None:
         """Arm the timer that ends the step's rest, or the one of the saga's deadline."""
