@@ -70,6 +70,8 @@ class Shell:
     """a delivery is acknowledged after everything else"""
     hold_fence: bool = True
     """the server refuses `held` of a saga that was resumed or aborted meanwhile"""
+    refused_wake_looks: bool = True
+    """who may not state `woken`, since somebody else just has, reads again: it may have been of another rest"""
     wish_recorded: bool = True
     """the guard knows that a step is to be skipped, and who finds that neither runs nor fails"""
     sleep_arms: bool = True

@@ -138,10 +138,14 @@ class Ground:
     def armed(self, state: State, step: int, rest: int) -> State:
         return state._replace(timers=_set(state.timers, step, rest))
 
+    def lost(self, state: State, worker: Worker) -> State:
+        """Its delivery is not acknowledged, so it comes again; a timer that has fired does, too."""
+        if worker.sequence == 0 and not state.timers[worker.step]:
+            state = self.armed(state, worker.step, worker.note[0])
+        return without(state, worker)
+
     def done(self, state: State, worker: Worker) -> State:
         if worker.sequence == 0:
-            fired = state.timers[worker.step] == worker.note[0]
-            state = self.armed(state, worker.step, 0) if fired else state
             return without(state, worker)
         return self.acknowledged(without(state, worker), worker.step, worker.sequence)
 
@@ -172,7 +176,7 @@ class Ground:
     def dies_before_its_acknowledgement(self, state: State, worker: Worker, kind: str) -> Iterator[Move]:
         if self.faults.crashes:
             label = Label(f"states {kind} and crashes", worker.step, worker.sequence, fair=False)
-            yield label, without(state, worker)
+            yield label, self.lost(state, worker)
 
     def _in_hand(self, state: State, step: int) -> int:
         """Deliveries that may come to work on an undo again, since they state that they do."""

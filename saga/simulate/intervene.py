@@ -53,7 +53,8 @@ class RestMoves(Ground):
             )
         else:
             note = (rest.sequence, stream.last(name, FactKind.WOKEN))
-            yield Label("its timer fires", step), with_worker(state, Worker(step, 0, Place.WAKE, note=note))
+            fired = with_worker(self.armed(state, step, 0), Worker(step, 0, Place.WAKE, note=note))
+            yield Label("its timer fires", step), fired
 
     def rest(self, state: State, stream: Stream, worker: Worker) -> Iterator[Move]:
         match worker.place:
@@ -79,9 +80,13 @@ class RestMoves(Ground):
     def _wake(self, state: State, stream: Stream, worker: Worker) -> Iterator[Move]:
         rest, before = worker.note
         name = self.world.names[worker.step]
-        woken_before = stream.last(name, FactKind.WOKEN) != before
-        if woken_before or stream.holds(worker.step, FactKind.WOKEN, (rest,)):
-            yield says(worker, "was woken before"), self.done(state, worker)
+        if stream.holds(worker.step, FactKind.WOKEN, (rest,)):
+            yield says(worker, "states woken again, and it is dropped"), self.done(state, worker)
+            return
+        if stream.last(name, FactKind.WOKEN) != before:
+            # It may have been woken from another rest.
+            after = self.lost(state, worker) if self.shell.refused_wake_looks else self.done(state, worker)
+            yield says(worker, "was woken in this moment, and looks again"), after
             return
         state = self.store(state, stream.then(name, FactKind.WOKEN, note=(rest,)))
         yield says(worker, "states woken"), self.done(state, worker)

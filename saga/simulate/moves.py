@@ -42,7 +42,6 @@ from saga.simulate.ground import (
     says,
     with_bit,
     with_worker,
-    without,
 )
 from saga.simulate.intervene import RestMoves
 from saga.simulate.ledger import Row, unpack
@@ -90,7 +89,7 @@ class Moves(EffectMoves, RestMoves):
             yield from self._work(state, stream, worker)
             if self.faults.crashes:
                 label = Label("its worker crashes", worker.step, worker.sequence, fair=False)
-                yield label, without(state, worker)
+                yield label, self.lost(state, worker)
 
     # Hearing
 

@@ -52,6 +52,10 @@ LOSSES = {
     "refusing to hold back a saga that goes on": Loss(
         Shell(hold_fence=False), "held_while_paused", Faults(pauses=1)
     ),
+    "looking again when somebody else has woken the step": Loss(
+        Shell(refused_wake_looks=False), "not_stuck",
+        Faults(pauses=1, zombies=1, retries=True, parks=True, cancel=False),
+    ),
     "telling the guard that a step is to be skipped": Loss(
         Shell(wish_recorded=False), "one_outcome", Faults(wishes=1, zombies=1)
     ),
