@@ -251,9 +251,9 @@ def _check_truth(step: str, had: StepEffects, facts: Mapping[FactKey, Recorded])
     if (step, FactKind.COMPENSATED) in facts and had.live:
         yield Breach(Invariant.TRUTH, step, "stated compensated, and its effect is live")
     for kind in (FactKind.SKIPPED, FactKind.STOOD_DOWN):
+        stated = facts.get((step, kind))
         # A person may skip a step of which nobody knows whether it had an effect.
-        unknown = (step, FactKind.STARTED) in facts and kind == FactKind.SKIPPED
-        if (step, kind) in facts and had.done and not unknown:
+        if stated and had.done and not stated.fact.data.get("by"):
             yield Breach(Invariant.TRUTH, step, f"stated {kind}, and there was an effect")
     failed = facts.get((step, FactKind.FAILED))
     if failed and failed.fact.data["failure"].get("effect") == "none" and had.done:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contracts.facts import FactKind
 from saga.simulate.ground import Ground, Move, Place, State, Worker, move, says, without
 from saga.simulate.ledger import Ledger, Row, unpack
-from saga.simulate.stream import UNDO_ATTEMPT, Stream
+from saga.simulate.stream import BY_PERSON, UNDO_ATTEMPT, Stream
 
 _SKIPPED = (Row.SKIP_NONE, Row.SKIP_UNKNOWN)
 _DECIDED = (Row.EFFECT, Row.UNDONE, Row.UNDOING, Row.REFUSED_NONE, Row.REFUSED_UNKNOWN, *_SKIPPED)
@@ -115,9 +115,11 @@ class EffectMoves(Ground):
             unknown = begun or ledger.row == Row.SHARED
             row = Row.SKIP_UNKNOWN if unknown else Row.SKIP_NONE
             after = self.put(state, worker, ledger.put(row)) if self.shell.wish_recorded else state
-            yield says(worker, "bars its effect, to be skipped"), move(after, worker, Place.SKIP)
+            skipping = move(after, worker, Place.SKIP, note=BY_PERSON)
+            yield says(worker, "bars its effect, to be skipped"), skipping
         elif ledger.row in _SKIPPED:
-            yield says(worker, "finds its effect barred, to be skipped"), move(state, worker, Place.SKIP)
+            skipping = move(state, worker, Place.SKIP, note=BY_PERSON)
+            yield says(worker, "finds its effect barred, to be skipped"), skipping
         else:
             yield self._decided(state, stream, worker, ledger)
 

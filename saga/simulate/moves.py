@@ -214,7 +214,8 @@ class Moves(EffectMoves, RestMoves):
         if stream.holds(worker.step, kind) and not worker.again:
             yield says(worker, f"states {kind} again, and it is dropped"), self._stated(state, worker)
             return
-        after = stream.then(self.world.names[worker.step], kind, effect)
+        note = worker.note if kind == FactKind.SKIPPED else ()
+        after = stream.then(self.world.names[worker.step], kind, effect, note)
         stored = self.store(state, after)
         yield says(worker, f"states {kind}"), self._stated(stored, worker)
         yield from self.dies_before_its_acknowledgement(stored, worker, kind)

@@ -41,6 +41,8 @@ _DATA: Mapping[str, dict[str, Any]] = {
 }  # fmt: skip
 UNDO_ATTEMPT = "undo_attempt_failed"
 """`attempt_failed` of an undo: one kind of fact on the bus, but here it must not hide that of the step."""
+BY_PERSON = (1,)
+"""The note of a `skipped` that a person wanted."""
 FAILURES: Mapping[str, Failure | None] = {
     "": None,
     "none": Failure(code="simulated.refused", message="refused", effect="none"),
@@ -66,6 +68,8 @@ def simulated_fact(ref: str, step: str, kind: str, effect: str = "", note: tuple
             "attempt": 1, "delay_s": 0.0, "not_before": _TIME.isoformat(),
             "compensation": code == UNDO_ATTEMPT, "on": on, "parked": bool(parked),
         }  # fmt: skip
+    if kind == FactKind.SKIPPED and note == BY_PERSON:
+        data["by"] = "operator"
     if kind == FactKind.WOKEN:
         data["rest"] = note[0] if note else 1
     return Fact(
@@ -82,7 +86,7 @@ def simulated_fact(ref: str, step: str, kind: str, effect: str = "", note: tuple
 
 
 def _id(step: str, code: str, note: tuple[int, ...]) -> str:
-    several = note and code not in (FactKind.ATTEMPT_FAILED, UNDO_ATTEMPT)
+    several = note and code not in (FactKind.ATTEMPT_FAILED, UNDO_ATTEMPT, FactKind.SKIPPED)
     return fact_id(SAGA_ID, step, code, str(note[0]) if several else "")
 
 

@@ -49,6 +49,26 @@ def test_every_schedule_ends_legally(definition: SagaDefinition, seed: int, exte
     assert end.state.ended or end.state.status == SagaStatus.WAITING
 
 
+PEOPLE = {
+    "pauses": replace(HARDEST, pauses=2, parks=True),
+    "wishes": replace(HARDEST, pauses=1, wishes=2, parks=True, zombies=0),
+    "wishes, and undos that can be done": replace(
+        HARDEST, pauses=1, wishes=2, parks=True, undo_failures=False
+    ),
+}
+
+
+@settings(max_examples=300, deadline=None)
+@given(definition=definitions(), seed=SEEDS, people=st.sampled_from(sorted(PEOPLE)), external=st.booleans())
+def test_every_schedule_with_pauses_wishes_and_timers_ends_legally(
+    definition: SagaDefinition, seed: int, people: str, external: bool
+) -> None:
+    faults = replace(PEOPLE[people], effects="external" if external else "guarded")
+    end = walked(definition, seed, faults)
+    assert not end.breaches, "\n".join((*end.trace, *map(str, end.breaches)))
+    assert end.state.ended or end.state.status == SagaStatus.WAITING
+
+
 @settings(max_examples=150, deadline=None)
 @given(definition=definitions(), seed=SEEDS)
 def test_without_faults_every_saga_completes_and_each_step_states_one_outcome(
