@@ -11,13 +11,18 @@ or change what it does:
     COMPLETE / FAIL / SKIP               state the outcome; FAIL is one batch with the abort
     UNDO       the undo's transaction, for an external effect the undo, then TOMBSTONE its row
     COMPENSATED / STAND_DOWN / UNDO_FAILED    state the closing
+    SKIP_WISH  bar the effect in the guard, then SKIP; GIVE_UP states that there will be no undo
+    HOLD / WAKE                          state that the step is held or woken, fenced on what was read
+    ARM        arm the timer of a parked step, after `attempt_failed` or when it is found parked
     acknowledgement                      in one move with the last thing stated, or a crash between them
 
 A worker may crash in every place. Reductions, and why they are sound: a refused publish and the reading
 that follows are one move (the abort stays, so the refusal does); an attempt that is tried again is the
-crash of its worker (a nak is a redelivery, and `attempt_failed` moves nobody); a delivery that the core
-answers with `Wait` or `Ignore` is dropped at once. That it will get no other answer later is checked for
-every stream that is reached (`waiting_is_final`), so nothing is lost by not delivering it later.
+crash of its worker (a nak is a redelivery, and `attempt_failed` moves nobody), unless the step is parked; a
+delivery that the core answers with `Wait` or `Ignore` is dropped at once. That it will get no other answer
+later is checked for every stream that is reached (`waiting_is_final`), but for answers that another delivery
+gives anyway; so nothing is lost by not delivering it later. A wish to skip is never dropped early, since it
+may wake whatever rest comes after it.
 The value of a condition is chosen once per saga, because its data never changes.
 """
 
