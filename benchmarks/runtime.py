@@ -20,7 +20,7 @@ from saga.action import Action, ActionContext, action
 from saga.api.app import open_parts
 from saga.api.parts import Parts
 from saga.client import SagaClient
-from saga.service import ServiceSettings, serve
+from saga.service import ServiceSettings, serve, settle
 from saga.topology import consumers_for
 
 
@@ -85,6 +85,8 @@ async def running(url: str, data: Path, ended: Ended, *, log_inside: bool) -> As
             parts = await stack.enter_async_context(open_parts(bus, definitions, log_url))
         else:
             await stack.enter_async_context(_log_process(url, data))
+        # As every process that serves does when it has started.
+        settle()
         yield System(SagaClient(bus, definitions), parts)
 
 

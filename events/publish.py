@@ -8,7 +8,7 @@ One reply subscription serves all publishes in flight, which costs about a third
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -83,7 +83,7 @@ class Outgoing:
 
     subject: str
     payload: bytes
-    headers: Mapping[str, str]
+    headers: dict[str, str]
 
 
 def outgoing(subject: str, fact: Fact | NewFact, fence: Fence | None = None) -> Outgoing:
@@ -135,7 +135,7 @@ class Publisher:
         message = outgoing(subject, fact, fence)
         return await self.send(message.subject, message.payload, message.headers)
 
-    async def send(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> Stored:
+    async def send(self, subject: str, payload: bytes, headers: dict[str, str]) -> Stored:
         """Publish any message that carries a message id, again and again until it is acknowledged."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -164,14 +164,12 @@ class Publisher:
         except _Transient as error:
             raise PublishFailed(f"{last.subject}: {error}") from error
 
-    async def _ask(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> Msg:
+    async def _ask(self, subject: str, payload: bytes, headers: dict[str, str]) -> Msg:
         token = str(next(self._tokens))
         waiting: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self._waiting[token] = (monotonic() + self._timeout_s, waiting)
         try:
-            await self._client.publish(
-                subject, payload, reply=f"{self._inbox}.{token}", headers=dict(headers)
-            )
+            await self._client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
             return await waiting
         except NatsError as error:
             raise _Transient(str(error) or type(error).__name__) from error

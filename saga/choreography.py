@@ -201,7 +201,7 @@ def _last_cause(definition: SagaDefinition, step: str, facts: Facts) -> int:
     else the last of the facts it needs."""
     if (step, FactKind.WOKEN) in facts:
         return facts[step, FactKind.WOKEN].sequence
-    return max((facts[key].sequence for key in causes(definition, step) if key in facts), default=0)
+    return max([facts[key].sequence for key in causes(definition, step) if key in facts], default=0)
 
 
 def _last_of_wave(definition: SagaDefinition, step: str, facts: Facts) -> int:

@@ -21,12 +21,16 @@ from contracts.facts import (
     StepSuspended,
 )
 
+_RESTS = {
+    True: (FactKind.COMPENSATION_FAILED,),
+    False: (FactKind.HELD, FactKind.SUSPENDED),
+}
+
 
 def rest_of(facts: Facts, step: str, *, undoing: bool) -> Recorded | None:
     """The last fact that laid the step down, on its way forward or (`undoing`) on its way back."""
     parked = facts.get((step, FactKind.ATTEMPT_FAILED))
-    kinds = (FactKind.COMPENSATION_FAILED,) if undoing else (FactKind.HELD, FactKind.SUSPENDED)
-    others = [facts[step, kind] for kind in kinds if (step, kind) in facts]
+    others = [facts[step, kind] for kind in _RESTS[undoing] if (step, kind) in facts]
     if parked is None and not others:
         return None
     if parked and not (

@@ -29,7 +29,7 @@ from saga.api.server import serve_api
 from saga.cli.output import say
 from saga.client import SagaClient
 from saga.domains import domain_actions, domain_definitions, known_domain
-from saga.service import ServiceSettings, serve
+from saga.service import ServiceSettings, serve, settle
 from saga.topology import consumers_for
 
 OPERATOR_URL = "SAGA_OPERATOR_URL"
@@ -75,6 +75,7 @@ async def running(
         told = {**environment, OPERATOR_URL: sandbox_url}
         await stack.enter_async_context(serve(actions, bus, definitions, settings, environment=told))
         api_url = await stack.enter_async_context(serve_api(create_app(parts), host, port))
+        settle()
         yield System(parts, api_url, sandbox_url, settings)
 
 
@@ -108,6 +109,7 @@ async def serve_domain(domain: str) -> None:
             for definition in domain_definitions(domain):
                 await definitions.publish(definition, consumers_for)
             async with serve(actions, bus, definitions, ServiceSettings()):
+                settle()
                 say(f"{domain}: {len(actions)} participants on {without_secrets(bus.settings.url)}")
                 await asyncio.Event().wait()
 
@@ -122,6 +124,7 @@ async def serve_log(host: str, port: int) -> None:
         definitions = await stack.enter_async_context(Definitions.open(bus))
         parts = await stack.enter_async_context(open_parts(bus, definitions, log_url(ServiceSettings())))
         url = await stack.enter_async_context(serve_api(create_app(parts), host, port))
+        settle()
         say(f"saga log on {url}, bus {without_secrets(bus.settings.url)}")
         await asyncio.Event().wait()
 
