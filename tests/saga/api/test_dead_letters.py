@@ -85,7 +85,7 @@ async def test_redriving_twice_is_once_and_says_by_whom(api: httpx2.AsyncClient,
         while not (again := (await get(api, consumer="test-a", saga_id="s0", state="open"))["items"]):
             await asyncio.sleep(0.02)
     shown = await get(api, f"/{again[0]['sequence']}")
-    assert [earlier["sequence"] for earlier in shown["history"]] == [poisoned[0]]
+    assert [earlier["sequence"] for earlier in shown["history"]] == [poisoned[0]], (shown, again, poisoned)
 
 
 async def test_dropping_keeps_who_and_why(api: httpx2.AsyncClient, poisoned: list[int]) -> None:
