@@ -26,10 +26,6 @@ class NoRetry(_Policy):
     def delay_after(self, attempt: int) -> float:
         return 0.0
 
-    @property
-    def longest_delay_s(self) -> float:
-        return 0.0
-
 
 class FixedRetry(_Policy):
     """The same delay before every attempt."""
@@ -39,10 +35,6 @@ class FixedRetry(_Policy):
     delay_s: PositiveFloat = 1.0
 
     def delay_after(self, attempt: int) -> float:
-        return self.delay_s
-
-    @property
-    def longest_delay_s(self) -> float:
         return self.delay_s
 
 
@@ -57,10 +49,6 @@ class LinearRetry(_Policy):
 
     def delay_after(self, attempt: int) -> float:
         return min(self.max_delay_s, self.delay_s + (attempt - 1) * self.increment_s)
-
-    @property
-    def longest_delay_s(self) -> float:
-        return self.delay_after(self.max_attempts)
 
 
 class ExponentialRetry(_Policy):
@@ -77,10 +65,6 @@ class ExponentialRetry(_Policy):
         # A large exponent overflows a float long before the cap would be reached.
         exponent = min(attempt - 1, 64)
         return min(self.max_delay_s, self.delay_s * self.factor**exponent)
-
-    @property
-    def longest_delay_s(self) -> float:
-        return self.delay_after(self.max_attempts) * (1 + self.jitter)
 
 
 RetryPolicy = Annotated[NoRetry | FixedRetry | LinearRetry | ExponentialRetry, Field(discriminator="kind")]

@@ -56,7 +56,8 @@ class Bus:
                 client = await broker.connect()
         except (NatsError, OSError, TimeoutError) as error:
             await _stop(broker)
-            reason = str(error) or type(error).__name__
+            silent = isinstance(error, TimeoutError)
+            reason = "it does not answer" if silent else str(error) or type(error).__name__
             raise Unusable(
                 f"no NATS server at {without_secrets(settings.url)}: {reason}; start one, or set NATS_URL"
             ) from error

@@ -15,7 +15,6 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from contracts.definition import SagaDefinition
 from contracts.facts import FactKind, SagaOutcome, state_fact
 from contracts.ids import fact_id
 from contracts.subjects import SAGA_STEP
@@ -28,9 +27,8 @@ from events.read import ReadFailed, follow, last_sequence
 from saga.log.aside import Redriven, put_aside
 from saga.log.breakers import BreakerLog
 from saga.log.project import KnowsDefinitions, Projector
-from saga.log.tables import SagaRow, table_of
+from saga.log.tables import FactRow, SagaRow, table_of
 from saga.state import ENDED, SagaStatus
-from saga.turn import PARK_AFTER_S
 
 log = structlog.get_logger(__name__)
 
@@ -143,21 +141,34 @@ class LogService:
                     await self._bus.publisher.send(message.subject, message.payload, message.headers)
             except PublishFailed as error:
                 log.warning("log.outcomes_not_stated", partition=partition, error=str(error))
-            await asyncio.gather(*(self._disarm(row) for row in rows))
+            await self._disarm(rows)
 
     async def _rows(self, saga_ids: Sequence[str]) -> Sequence[Any]:
         sagas = table_of(SagaRow)
         async with self._database.reading() as connection:
             return (await connection.execute(select(sagas).where(sagas.c.saga_id.in_(saga_ids)))).all()
 
-    async def _disarm(self, row: Any) -> None:
+    async def _disarm(self, rows: Sequence[Any]) -> None:
+        """Forget the timers that these sagas may have left: of a deadline, of a step that waited."""
+        wanted = {row.saga_id for row in rows if self._has_deadline(row)} | await self._rested(rows)
+        for saga_id in wanted:
+            try:
+                await timers.disarm(self._bus, saga_id)
+            except PublishFailed as error:
+                log.warning("log.timers_not_disarmed", saga_id=saga_id, error=str(error))
+
+    def _has_deadline(self, row: Any) -> bool:
         definition = self._definitions.get(f"{row.name}@{row.version}")
-        if definition is None or not _arms_timers(definition):
-            return
-        try:
-            await timers.disarm(self._bus, row.saga_id)
-        except PublishFailed as error:
-            log.warning("log.timers_not_disarmed", saga_id=row.saga_id, error=str(error))
+        return definition is not None and definition.deadline_s is not None
+
+    async def _rested(self, rows: Sequence[Any]) -> set[str]:
+        facts = table_of(FactRow)
+        query = select(facts.c.saga_id).where(
+            facts.c.saga_id.in_([row.saga_id for row in rows]),
+            facts.c.kind.in_([FactKind.SUSPENDED.value, FactKind.ATTEMPT_FAILED.value]),
+        )
+        async with self._database.reading() as connection:
+            return set((await connection.execute(query)).scalars())
 
     def _outcome(self, row: Any) -> Outgoing:
         kind = _OUTCOMES[SagaStatus(row.status)]
@@ -174,9 +185,3 @@ class LogService:
             correlation_id=row.correlation_id,
         )
         return outgoing(self._bus.subjects.fact(row.name, SAGA_STEP, kind, row.saga_id), fact)
-
-
-def _arms_timers(definition: SagaDefinition) -> bool:
-    policies = [policy for step in definition.steps for policy in (step.retry, step.compensation_retry)]
-    longest_s = max(policy.longest_delay_s for policy in policies)
-    return definition.deadline_s is not None or longest_s > PARK_AFTER_S

@@ -11,10 +11,11 @@ import pytest
 from contracts.definition import SagaDefinition, Step
 from contracts.facts import FactKind
 from events import timers
+from saga.action import ActionContext
 from saga.api.app import create_app, open_parts
 from saga.api.parts import Parts
 from saga.api.server import serve_api
-from tests.world import Running, World
+from tests.world import Number, Running, World
 
 DEFINITION = SagaDefinition(
     name="simple",
@@ -154,15 +155,24 @@ async def test_a_saga_is_paused_skipped_on_and_resumed(
     assert "ada wants b to be skipped: the bank has called" in told
 
 
+async def sleeps_long(ctx: ActionContext, command: Number) -> Number:
+    await ctx.sleep(3600)
+    return command
+
+
 async def test_a_saga_that_ended_leaves_no_timer_behind(
     api: httpx2.AsyncClient, parts: Parts, running: Running, world: World
 ) -> None:
-    definition = DEFINITION.model_copy(update={"name": "limited", "deadline_s": 3600})
-    await running.publish(definition)
-    saga_id = await running.start(definition, value=1)
-    assert await timers.armed(running.bus) == 1
+    limited = DEFINITION.model_copy(update={"name": "limited", "deadline_s": 3600})
+    await running.publish(limited)
+    world.behaviours["b"] = sleeps_long
     async with running.serving(world.action("a"), world.action("b")):
-        await running.ended(definition, saga_id)
+        waits = await running.start(DEFINITION, value=1)
+        in_time = await running.start(limited, value=1)
+        for saga_id, definition in ((waits, DEFINITION), (in_time, limited)):
+            await running.until(definition, saga_id, lambda state: state.steps["b"].status == "suspended")
+            await running.client.skip(saga_id, "b", by="ada", reason="too long")
+            assert (await running.ended(definition, saga_id)).status == "completed"
         async with asyncio.timeout(20):
             while await timers.armed(running.bus):
                 await parts.log.caught_up()
