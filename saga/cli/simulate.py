@@ -26,8 +26,8 @@ def simulate(
     max_states: Annotated[
         int, typer.Option(min=1, help="Give up on one definition after so many.")
     ] = 500_000,
-    hard: Annotated[
-        bool, typer.Option("--hard", help="Also acks that are forgotten, and undos that fail.")
+    calm: Annotated[
+        bool, typer.Option("--calm", help="No acks that are forgotten, no undos that fail: fewer states.")
     ] = False,
     external: Annotated[bool, typer.Option("--external", help="Effects outside the database.")] = False,
 ) -> None:
@@ -40,7 +40,7 @@ def simulate(
         raise InvalidContract("give one definition, or --all")
     faults = Faults(
         effects="external" if external else "guarded",
-        duplicates=int(hard), forgetful=hard, undo_failures=hard,
+        duplicates=int(not calm), forgetful=not calm, undo_failures=not calm,
     )  # fmt: skip
     broken = incomplete = 0
     for found in _wanted(definition):
