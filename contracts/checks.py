@@ -113,28 +113,28 @@ def _reference_problems(definition: SagaDefinition, use: Use) -> Iterator[Proble
     path = reference.path
     if reference.step is None:
         model = _input_model(definition.input_type) if definition.input_type else None
+        schema = _schema(model) if model else definition.input_schema
     else:
         contract = _contract(definition.step(reference.step).action)
         model, path = (contract.output if contract else None), path[1:]
-    if model is None:
-        return
-    schema = _schema(model)
-    if missing := _missing(schema, schema, path):
-        yield Problem(use.pointer, f"${{{reference.text}}}: {model.__name__} has {missing}")
+        schema = _schema(model) if model else None
+    if schema is not None and (missing := _missing(schema, schema, path)):
+        named = model.__name__ if model else "the input's schema"
+        yield Problem(use.pointer, f"${{{reference.text}}}: {named} has {missing}")
 
 
 def _missing(schema: Schema, root: dict[str, Any], path: tuple[str | int, ...]) -> str:
     """Why a value of this schema can have nothing at the path; empty if it can."""
-    if not path or isinstance(schema, bool):
+    if not path or not isinstance(schema, dict):
         return ""
     if "$ref" in schema:
-        return _missing(root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root, path)
+        return _missing(_definition(root, schema["$ref"]), root, path)
     choices = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
     if choices:
         reasons = [_missing(choice, root, path) for choice in choices if choice != {"type": "null"}]
         return "" if "" in reasons else "; ".join(dict.fromkeys(reasons))
     kind, part = schema.get("type"), path[0]
-    if kind is None:
+    if not isinstance(kind, str):
         return ""
     if isinstance(part, int):
         return (
@@ -152,6 +152,12 @@ def _missing(schema: Schema, root: dict[str, Any], path: tuple[str | int, ...]) 
         if others is False
         else _missing(others, root, path[1:])
     )
+
+
+def _definition(root: dict[str, Any], reference: Any) -> Schema:
+    """What a `$ref` refers to; anything (True) if that leads nowhere, or to another `$ref`."""
+    found = root.get("$defs", {}).get(str(reference).removeprefix("#/$defs/"), True)
+    return True if isinstance(found, dict) and "$ref" in found else found
 
 
 @cache

@@ -46,16 +46,14 @@ class _Contract(BaseModel):
         return type(self)(**fields | dict(update or {}))
 
 
-class Step(_Contract):
-    """One use of an action. Durations in seconds."""
+class StepBase(_Contract):
+    """What every step says of itself, whatever it does. Durations in seconds."""
 
     name: StepName
-    action: ActionName
     after: tuple[StepName, ...] = Field(
         default=(), description="the steps it follows; none: follows the start"
     )
     when: str | None = Field(default=None, max_length=1024, description="CEL condition over input and steps")
-    input: dict[str, Any] = Field(default_factory=dict, description="input mapping with ${...} references")
     retry: RetryPolicy = NoRetry()
     compensation_retry: RetryPolicy = COMPENSATION_RETRY
     timeout_s: float = Field(default=30.0, gt=0, le=86_400, description="of one attempt")
@@ -63,6 +61,13 @@ class Step(_Contract):
     compensate: bool = Field(default=True, description="off: its effect stays when the saga is aborted")
     pivot: bool = Field(default=False, description="once it has completed, the saga only goes forward")
     description: str = ""
+
+
+class Step(StepBase):
+    """One use of an action."""
+
+    action: ActionName
+    input: dict[str, Any] = Field(default_factory=dict, description="input mapping with ${...} references")
 
     @cached_property
     def template(self) -> Template:
@@ -83,6 +88,14 @@ class Step(_Contract):
         )
 
 
+class Flawed(ValueError):
+    """A definition with mistakes: `problems` has all of them, each with its pointer into the definition."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+
 class SagaDefinition(_Contract):
     """The contract `name@version`."""
 
@@ -90,6 +103,9 @@ class SagaDefinition(_Contract):
     version: Version = "1"
     description: str = ""
     input_type: str | None = Field(default=None, description="contract of the input: domain.Model")
+    input_schema: dict[str, Any] | None = Field(
+        default=None, description="JSON Schema (2020-12) of the input, where no contract describes it"
+    )
     steps: tuple[Step, ...] = Field(min_length=1, max_length=100)
     deadline_s: float | None = Field(default=None, gt=0, description="of the whole saga, from its start")
     metadata: dict[str, str] = Field(default_factory=dict)
@@ -129,41 +145,42 @@ class SagaDefinition(_Contract):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        problems = list(self._problems())
-        if problems:
-            raise ValueError("; ".join(problems))
+        if problems := self._problems():
+            raise Flawed(problems)
         return self
 
-    def _problems(self) -> list[str]:
+    def _problems(self) -> list[Problem]:
         names = [step.name for step in self.steps]
         problems = [
-            f"/steps: two steps are named {name!r}"
+            Problem("/steps", f"two steps are named {name!r}")
             for name in sorted({n for n in names if names.count(n) > 1})
         ]
         problems += [
-            f"/steps/{index}/after: no step {other!r}"
+            Problem(f"/steps/{index}/after", f"no step {other!r}")
             for index, step in enumerate(self.steps)
             for other in step.after
             if other not in names
         ]
         if sum(step.pivot for step in self.steps) > 1:
-            problems.append("/steps: only one step can be the pivot")
+            problems.append(Problem("/steps", "only one step can be the pivot"))
         problems += self._template_problems()
         if problems:
             return problems
         if cycle := self.graph.cycle:
-            return [f"/steps: steps wait for each other in a circle: {' -> '.join(cycle)}"]
+            return [Problem("/steps", f"steps wait for each other in a circle: {' -> '.join(cycle)}")]
         return [
-            f"/steps/{index}{use.pointer}: ${{{use.reference.text}}} refers to {use.reference.step!r}, "
-            f"which is not before {step.name!r}"
+            Problem(
+                f"/steps/{index}{use.pointer}",
+                f"${{{use.reference.text}}} refers to {use.reference.step!r}, which is not before {step.name!r}",
+            )
             for index, step in enumerate(self.steps)
             for use in step.uses
             if use.reference.step is not None and use.reference.step not in self.graph.ancestors[step.name]
         ]
 
-    def _template_problems(self) -> list[str]:
+    def _template_problems(self) -> list[Problem]:
         return [
-            f"/steps/{index}{problem}"
+            Problem(f"/steps/{index}{problem.pointer}", problem.detail)
             for index, step in enumerate(self.steps)
             for problem in (*_input_problems(step), *_condition_problems(step))
         ]

@@ -40,3 +40,17 @@ def _index(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError("an item of a list is named by its number")
     return int(text)
+
+
+def place(value: Any, location: tuple[int | str, ...], *, keep_last: bool = False) -> str:
+    """The pointer of a validation error, without what its location names beside fields (members of unions).
+
+    `keep_last`: the last part is a field that is missing.
+    """
+    pointer = ""
+    for position, part in enumerate(location):
+        if part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int):
+            pointer, value = child(pointer, part), value[part]
+        elif keep_last and position == len(location) - 1:
+            pointer = child(pointer, part)
+    return pointer

@@ -160,7 +160,31 @@ def compile_template(value: Any, roots: Collection[Root] = STEP_ROOTS) -> Templa
     return Template(resolve=resolve, uses=tuple(compiling.uses))
 
 
+def rewrite(value: Any, change: Callable[[Reference], Reference]) -> Any:
+    """The value with every reference in its strings changed. What is no reference stays for the compiler to refuse."""
+    if isinstance(value, dict):
+        return {key: rewrite(item, change) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rewrite(item, change) for item in value]
+    if not isinstance(value, str):
+        return value
+    return _TOKENS.sub(lambda match: _rewritten(match, change), value)
+
+
+def _rewritten(match: re.Match[str], change: Callable[[Reference], Reference]) -> str:
+    text = match[1] if match[1] is not None else match[2] and _long_form(match[2].strip())
+    try:
+        reference = parse_reference(text, ITEM_ROOTS) if text else None
+    except InvalidContract:
+        reference = None
+    if reference is None or text is None:
+        return match[0]
+    _, mark, default = text.partition(":-")
+    return f"${{{change(reference).text}{mark}{default}}}"
+
+
 _NAME = re.compile(r"(?<![\w.])(input|steps)((?:\.[A-Za-z_]\w*)*)")
+_NAME_OR_ITEM = re.compile(r"(?<![\w.])(input|steps|item)((?:\.[A-Za-z_]\w*)*)")
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""")
 
 
@@ -171,6 +195,19 @@ def condition_references(expression: str) -> tuple[Reference, ...]:
     """
     plain = _QUOTED.sub('""', expression)
     return tuple(parse_reference(match[1] + match[2]) for match in _NAME.finditer(plain))
+
+
+def rewrite_condition(expression: str, change: Callable[[Reference], Reference]) -> str:
+    """The condition with every name in it changed; `item` is a name, too. Raises InvalidContract as above."""
+
+    def changed(match: re.Match[str]) -> str:
+        return change(parse_reference(match[1] + match[2], ITEM_ROOTS)).text
+
+    parts, end = [], 0
+    for quoted in _QUOTED.finditer(expression):
+        parts += [_NAME_OR_ITEM.sub(changed, expression[end : quoted.start()]), quoted[0]]
+        end = quoted.end()
+    return "".join([*parts, _NAME_OR_ITEM.sub(changed, expression[end:])])
 
 
 @dataclass(slots=True)

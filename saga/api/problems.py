@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from contracts.definition import Flawed
 from contracts.failure import Conflict, InvalidContract, NotFound, SagaError, Unusable
 from events.publish import PublishFailed
 from events.read import ReadFailed
@@ -74,10 +75,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [
-            {"pointer": "/" + "/".join(str(part) for part in found["loc"]), "detail": found["msg"]}
-            for found in error.errors()
-        ]
+        errors = [problem for found in error.errors() for problem in _field_problems(found)]
         return problem(request, 422, "request.invalid", "the request has wrong fields", errors=errors)
 
     @app.exception_handler(HTTPException)
@@ -93,6 +91,14 @@ def install(app: FastAPI) -> None:
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         log.exception("api.unexpected_error", path=request.url.path, error=str(error))
         return problem(request, 500, "internal", "an unexpected error; the service's log tells more")
+
+
+def _field_problems(found: dict[str, Any]) -> list[dict[str, str]]:
+    pointer = "".join(f"/{part}" for part in found["loc"])
+    cause = found.get("ctx", {}).get("error")
+    if isinstance(cause, Flawed):
+        return [{"pointer": pointer + one.pointer, "detail": one.detail} for one in cause.problems]
+    return [{"pointer": pointer, "detail": found["msg"]}]
 
 
 def _status(error: SagaError) -> int:
