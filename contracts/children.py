@@ -158,6 +158,8 @@ class ChildEnded(_Contract):
 class BeginChild(_Contract):
     """Nothing is needed to begin."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
 
 class ChildBegun(_Contract):
     """Nothing comes of it; its undo, the last of all, reports that the child has failed or is undone."""
@@ -165,6 +167,8 @@ class ChildBegun(_Contract):
 
 class ReportChild(_Contract):
     """The last step of a child: what it tells its parent."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"output": {"price": 40}}]})
 
     output: JsonValue = None
 

@@ -203,9 +203,9 @@ class StepFailed(_Data):
 
 
 class SagaAborted(_Data):
-    """`_saga.aborted`: why the saga turns round, and who says so."""
+    """`_saga.aborted`: why the saga turns round, and who says so. `parent`: what its parent does is undone."""
 
-    cause: Literal["step", "cancel", "deadline"]
+    cause: Literal["step", "cancel", "deadline", "parent"]
     step: str = ""
     failure: Failure | None = None
     reason: str = ""

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from contracts import children
 from contracts.actions import ActionContract
 from contracts.references import compile_template
 
@@ -430,4 +431,5 @@ ACTIONS = (
         name="integrations.webhook_call", input=CallWebhook, output=WebhookDelivered,
         description="Tell an endpoint, signed.",
     ),
+    *children.ACTIONS,
 )  # fmt: skip

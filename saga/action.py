@@ -22,7 +22,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, cast, get_type_hints
+from typing import Any, NoReturn, cast, get_type_hints
 
 import structlog
 from pydantic import BaseModel
@@ -37,6 +37,7 @@ from events.clock import Clock
 from events.database import Database
 from events.outbox import Outbox
 from saga.breaker import Breaker, Breakers
+from saga.client import SagaClient
 from saga.waits import Waits
 
 type Environment = Mapping[str, str]
@@ -91,6 +92,19 @@ class EffectUnknown(Unavailable):
         self.failure = self.failure.model_copy(update={"effect": "unknown", "retryable": retryable})
 
 
+class NotYet(SagaError):
+    """What the handler (or undo) has begun is not at its end: call it again in `delay_s` seconds.
+
+    No attempt is spent. The delivery is kept, so this is for seconds; a handler waits longer by `ctx.signal`.
+    """
+
+    code = "action.not_yet"
+
+    def __init__(self, delay_s: float) -> None:
+        super().__init__(f"not at its end: again in {delay_s} s")
+        self.delay_s = delay_s
+
+
 @dataclass(frozen=True, slots=True)
 class StepDatabase:
     """The declaration of a service's own database: its name, its tables, and what it starts with."""
@@ -124,6 +138,7 @@ class ActionContext:
     emits: tuple[type[Event], ...] = ()
     resource: Any = None
     waits: Waits | None = None
+    client: SagaClient | None = None
 
     @property
     def key(self) -> str:
@@ -181,6 +196,21 @@ class ActionContext:
         A signal that came before the step waited for it counts.
         """
         return self._waits.for_signal(timeout_s)
+
+    async def wait_again(self, timeout_s: float) -> NoReturn:
+        """Leave the handler until the next signal, or until the time is over; it then begins anew.
+
+        For handlers that keep what they wait for in their own database: they cannot tell what has ended the wait.
+        """
+        self._waits.again(timeout_s)
+        raise AssertionError("a wait leaves the handler")
+
+    @property
+    def sagas(self) -> SagaClient:
+        """Starts other sagas, and intervenes in them. Raises InvalidContract outside of a participant."""
+        if self.client is None:
+            raise InvalidContract(f"{self.action}: only a participant can start other sagas")
+        return self.client
 
     @property
     def _waits(self) -> Waits:
@@ -288,4 +318,6 @@ def _is_model(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, BaseModel)
 
 
-__all__ = ["Action", "ActionContext", "EffectUnknown", "Refused", "StepDatabase", "Unavailable", "action"]
+__all__ = [
+    "Action", "ActionContext", "EffectUnknown", "NotYet", "Refused", "StepDatabase", "Unavailable", "action",
+]  # fmt: skip

@@ -142,7 +142,7 @@ def _ends(step: str, facts: Facts, trigger: Trigger, rest: Recorded) -> bool:
 def _decide_wave(definition: SagaDefinition, step: str, facts: Facts, trigger: Trigger) -> Decision:
     if (step, FactKind.STARTED) not in facts:
         return Ignore("the saga is aborted and the step never started")
-    if all_passed(definition, facts):
+    if all_passed(definition, facts) and not by_parent(facts):
         # Nothing fences an abort on the last step: a cancel or deadline may be stored just after it.
         return Ignore("the saga had completed before it was aborted")
     if said := _first(facts, step, CLOSED):
@@ -261,16 +261,28 @@ def heard_by(definition: SagaDefinition, step: str) -> frozenset[FactKey]:
 
 
 def all_passed(definition: SagaDefinition, facts: Facts) -> bool:
-    """Whether every step has let the saga pass: it has completed, and no later abort changes that."""
+    """Whether every step has let the saga pass: it has completed, and only its parent can turn it round."""
     graph = definition.graph
     return all(any(key in facts for key in _passing_facts(graph, step)) for step in graph.predecessors)
 
 
-def may_abort(definition: SagaDefinition, facts: Facts) -> bool:
-    """Whether the saga can still be turned round: not aborted or completed yet, nor its pivot completed."""
+def by_parent(facts: Facts) -> bool:
+    """Whether the saga's parent has turned it round, since what the parent does is undone."""
+    aborted = facts.get(ABORTED_KEY)
+    return aborted is not None and aborted.fact.data["cause"] == "parent"
+
+
+def may_abort(definition: SagaDefinition, facts: Facts, *, parent: bool = False) -> bool:
+    """Whether the saga can still be turned round: not aborted or completed yet, nor its pivot completed.
+
+    Its `parent` can do so also after it has completed.
+    """
     pivot = definition.pivot
     past_pivot = pivot is not None and (pivot.name, FactKind.COMPLETED) in facts
-    return not (ABORTED_KEY in facts or past_pivot or all_passed(definition, facts))
+    completed = all_passed(definition, facts)
+    if parent and completed:
+        return not (past_pivot or by_parent(facts))
+    return not (ABORTED_KEY in facts or past_pivot or completed)
 
 
 def _first(facts: Facts, step: str, kinds: Iterable[str]) -> str:

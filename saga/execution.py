@@ -16,7 +16,7 @@ from contracts.failure import CODE_OUTPUT_INVALID, CODE_TIMEOUT, CODE_UNEXPECTED
 from events.inbox import AlreadyRefused, AlreadyUndone, EffectKey, Inbox, Output
 from events.limits import Limits
 from saga import failpoints
-from saga.action import Action, ActionContext, Refused, Unavailable
+from saga.action import Action, ActionContext, NotYet, Refused, Unavailable
 from saga.breaker import BreakerOpen
 from saga.waits import Suspend
 
@@ -41,7 +41,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Not tried: again after `delay_s` seconds."""
+    """Not tried, or not at its end: again after `delay_s` seconds."""
 
     delay_s: float
 
@@ -63,7 +63,7 @@ type Attempt = Done | Failed | Deferred | Gone | Suspended
 
 def counts_against(error: BaseException) -> bool:
     """Whether an exception speaks against the other side of a breaker: a refusal is an answer."""
-    return not isinstance(error, Refused | BreakerOpen | Suspend)
+    return not isinstance(error, Refused | BreakerOpen | NotYet | Suspend)
 
 
 async def attempt_to_do(
@@ -143,6 +143,8 @@ async def _end(
         return Failed(error.failure.model_copy(update={"retryable": False}))
     except (Refused, Unavailable) as error:
         return Failed(error.failure)
+    except NotYet as error:
+        return Deferred(error.delay_s)
     except BreakerOpen as error:
         return Deferred(min(error.retry_after_s, _ASK_AGAIN_S))
     except Suspend as error:

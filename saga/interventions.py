@@ -33,10 +33,10 @@ from contracts.subjects import valid_token
 from events.bus import Bus
 from events.clock import Clock, utc_now
 from events.definitions import Definitions
-from events.publish import Fence, Fenced
+from events.publish import Fence, Fenced, Stored
 from events.read import read_saga
 from saga.choreography import may_abort
-from saga.state import SagaStatus, StepStatus, fold
+from saga.state import SagaState, SagaStatus, StepStatus, fold
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +80,31 @@ class Interventions:
         if not may_abort(saga.definition, saga.by_key):
             raise Conflict(f"saga {saga_id} is aborted already or past its pivot")
         return await self._abort(saga, "cancel", _said(reason, "reason"), _said(by, "by"))
+
+    async def state(self, saga_id: str) -> SagaState:
+        """The state of a saga by its facts in the stream. Raises NotFound."""
+        return (await self._read(saga_id)).state
+
+    async def undo_child(self, saga_id: str, *, reason: str, by: str) -> None:
+        """Turn a saga round on its parent's behalf, also one that has completed; nothing if it is turned round.
+
+        Raises NotFound, Conflict (it has passed its pivot).
+        """
+        while True:
+            saga = await self._read(saga_id)
+            aborted = saga.by_key.get(ABORTED_KEY)
+            if not may_abort(saga.definition, saga.by_key, parent=True):
+                if aborted is None:
+                    raise Conflict(f"saga {saga_id} has passed its pivot")
+                return
+            # Of an abort that came too late to count there may be one already.
+            discriminator = "parent" if aborted else ""
+            try:
+                await self._store_abort(
+                    saga, SagaAborted(cause="parent", reason=reason, by=by), discriminator
+                )
+            except Fenced:
+                continue
 
     async def expire(self, saga_id: str, deadline: datetime) -> int | None:
         """Turn a saga round because its deadline has passed; the sequence of the abort, None if it was in vain."""
@@ -178,16 +203,8 @@ class Interventions:
 
     async def _abort(self, saga: _Read, cause: Literal["cancel", "deadline"], reason: str, by: str) -> int:
         definition, saga_id = saga.definition, saga.saga_id
-        subject = self._bus.subjects.fact(definition.name, *ABORTED_KEY, saga_id)
-        pivot = definition.pivot
-        fence = (
-            self._bus.subjects.fact(definition.name, pivot.name, FactKind.COMPLETED, saga_id)
-            if pivot
-            else subject
-        )
-        fact = self._fact(saga, ABORTED_KEY, SagaAborted(cause=cause, reason=reason, by=by))
         try:
-            stored = await self._bus.publisher.state(subject, fact, Fence(fence))
+            stored = await self._store_abort(saga, SagaAborted(cause=cause, reason=reason, by=by))
         except Fenced as error:
             raise Conflict(f"saga {saga_id} was aborted, or passed its pivot, in this moment") from error
         if stored.duplicate:
@@ -197,6 +214,17 @@ class Interventions:
             # Nothing fences an abort on the last step; that it came too late changes nothing.
             raise Conflict(f"saga {saga_id} ended in this moment")
         return stored.sequence
+
+    async def _store_abort(self, saga: _Read, aborted: SagaAborted, discriminator: str = "") -> Stored:
+        subjects, saga_id = self._bus.subjects, saga.saga_id
+        subject = subjects.fact(saga.definition.name, *ABORTED_KEY, saga_id)
+        before = saga.by_key.get(ABORTED_KEY)
+        fence = Fence(subject, before.sequence if before else 0)
+        if pivot := saga.definition.pivot:
+            # That there is one abort then rests on its id.
+            fence = Fence(subjects.fact(saga.definition.name, pivot.name, FactKind.COMPLETED, saga_id))
+        fact = self._fact(saga, ABORTED_KEY, aborted, discriminator)
+        return await self._bus.publisher.state(subject, fact, fence)
 
     def _fact(self, saga: _Read, key: FactKey, data: BaseModel, discriminator: str = "") -> NewFact:
         return state_fact(

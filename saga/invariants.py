@@ -19,7 +19,7 @@ from typing import Literal
 from contracts.definition import SagaDefinition
 from contracts.facts import ABORTED_KEY, Fact, FactKey, FactKind, Recorded
 from contracts.subjects import SAGA_STEP
-from saga.choreography import CLOSED, SPOKEN, all_passed, needs, open_steps
+from saga.choreography import CLOSED, SPOKEN, all_passed, by_parent, needs, open_steps
 from saga.state import SagaState, SagaStatus, advance, fold, initial
 
 
@@ -111,13 +111,18 @@ class Story:
         repeated = self.said.get(key) == recorded.fact.id
         found = [] if repeated else list(_check_fact(self.definition, self, recorded.fact))
         state = advance(self.definition, self.state, recorded)
-        if self.state.ended and state.status != self.state.status:
+        if self.state.ended and state.status != self.state.status and not self.undone_by(recorded.fact):
             found.append(Breach(Invariant.FINAL, key[0], f"{self.state.status} became {state.status}"))
         said = {**self.said, key: recorded.fact.id}
         after = Story(self.definition, state, said, _resting(self.resting, recorded))
         if state.status == SagaStatus.WAITING and not after._has_failed_undo():
             found.append(Breach(Invariant.WAITING, key[0], "it waits for a person who has nothing to do"))
         return after, found
+
+    def undone_by(self, fact: Fact) -> bool:
+        """Whether this is the parent's word that undoes a saga that has completed."""
+        parent = fact.key == ABORTED_KEY and fact.data["cause"] == "parent"
+        return parent and self.state.status is SagaStatus.COMPLETED
 
     def _has_failed_undo(self) -> bool:
         failed = [step for step, kind in self.said if kind == FactKind.COMPENSATION_FAILED]
@@ -144,7 +149,7 @@ def check_facts(definition: SagaDefinition, facts: Iterable[Recorded]) -> list[B
 def _check_fact(definition: SagaDefinition, story: Story, fact: Fact) -> Iterator[Breach]:
     key = step, kind = fact.key
     if key == ABORTED_KEY:
-        yield from _check_abort(definition, story)
+        yield from _check_abort(definition, story, fact)
     if step == SAGA_STEP or step not in definition.by_name:
         return
     if kind in _FENCED:
@@ -157,8 +162,8 @@ def _check_fact(definition: SagaDefinition, story: Story, fact: Fact) -> Iterato
         yield Breach(Invariant.HELD_BACK, step, "is held back although the saga is not paused")
 
 
-def _check_abort(definition: SagaDefinition, story: Story) -> Iterator[Breach]:
-    if ABORTED_KEY in story.said:
+def _check_abort(definition: SagaDefinition, story: Story, fact: Fact) -> Iterator[Breach]:
+    if ABORTED_KEY in story.said and not story.undone_by(fact):
         yield Breach(Invariant.ONE_ABORT, SAGA_STEP, "the saga was aborted twice")
     pivot = definition.pivot
     if pivot and (pivot.name, FactKind.COMPLETED) in story.said:
@@ -303,7 +308,7 @@ def end_breaches(state: SagaState) -> list[Breach]:
 def rest_breaches(definition: SagaDefinition, facts: Mapping[FactKey, Recorded]) -> list[Breach]:
     """Breaches of single steps once everything has come to rest: of an aborted saga, a step that is open
     waits for a later one or for a person, and no person waits for it."""
-    if ABORTED_KEY not in facts or all_passed(definition, facts):
+    if ABORTED_KEY not in facts or (all_passed(definition, facts) and not by_parent(facts)):
         return []
     still_open = open_steps(definition, facts, among=definition.by_name)
     found = []

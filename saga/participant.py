@@ -50,6 +50,7 @@ from saga import failpoints
 from saga.action import Action, Environment
 from saga.breaker import Breakers
 from saga.choreography import causes, decide, heard_by
+from saga.client import SagaClient
 from saga.decisions import (
     Compensate,
     GiveUp,
@@ -124,6 +125,7 @@ class Participant:
             inbox=Inbox(database, self._clock) if database else None,
             outbox=await self._open_outbox(self.action, database) if database else None,
             resource=resource,
+            client=SagaClient(self._bus, self._definitions, self._clock),
         )
         self._worker = Worker(self.action, self._voice, tools)
         for partition in range(self._bus.settings.partitions):

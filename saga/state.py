@@ -13,7 +13,7 @@ from functools import reduce
 from typing import Any
 
 from contracts.definition import SagaDefinition
-from contracts.facts import Fact, FactKind, Recorded
+from contracts.facts import ABORTED_KEY, Fact, FactKind, Recorded
 from contracts.subjects import SAGA_STEP
 
 
@@ -121,12 +121,19 @@ def advance(definition: SagaDefinition, state: SagaState, recorded: Recorded) ->
     else:
         return replace(state, sequence=recorded.sequence)
     changed = replace(state, updated_at=fact.time, **changes)
-    if state.ended:
+    if _turned_round_again(state, fact):
+        changed = replace(changed, abort=fact.data, ended_at=None, ended_sequence=None)
+    elif state.ended:
         return changed
     status = status_of(definition, changed)
     if status in ENDED:
         return replace(changed, status=status, ended_at=fact.time, ended_sequence=recorded.sequence)
     return changed if status == changed.status else replace(changed, status=status)
+
+
+def _turned_round_again(state: SagaState, fact: Fact) -> bool:
+    """A saga that has completed is undone with its parent, and by nobody else."""
+    return fact.key == ABORTED_KEY and state.status is SagaStatus.COMPLETED and fact.data["cause"] == "parent"
 
 
 def _changes_of_saga(state: SagaState, kind: str, fact: Fact) -> dict[str, Any]:

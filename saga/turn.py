@@ -176,9 +176,12 @@ class Voice:
         while True:
             turn.facts = await self.read(turn, whole=False)
             rest = rests(turn.facts, turn.step.name, undoing=False)
-            if not wait.signal or rest is None or (turn.step.name, FactKind.SIGNALLED) not in turn.facts:
-                return True
             before = turn.facts.get((turn.step.name, FactKind.WOKEN))
+            signal = turn.facts.get((turn.step.name, FactKind.SIGNALLED))
+            # One that came before the step was last woken has been heard.
+            heard = signal is None or (before is not None and signal.sequence < before.sequence)
+            if not wait.signal or rest is None or heard:
+                return True
             wake = Wake(rest.sequence, before.sequence if before else 0, "its signal had come")
             if await self.wake(turn, wake):
                 return True

@@ -1,7 +1,8 @@
 """Waiting in a handler, for an instant or for a signal, without holding a process.
 
 The handler is left at the wait (nothing it did in its transaction stays), and run from its beginning when what
-it waits for has come; then the wait is over at once. So a handler waits first, and waits once.
+it waits for has come; then the wait is over at once. So a handler waits first, and waits once. One that keeps
+in its own database what it waits for may wait as often as it likes (`again`).
 """
 
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ class Waits:
         """Raises Suspend unless the instant has come. Which one was waited for first counts."""
         if self.suspended is None and self.clock() < instant:
             raise Suspend(StepSuspended(until=instant))
+
+    def again(self, timeout_s: float) -> None:
+        """Raises Suspend in any case: until the next signal, or until the time is over."""
+        raise Suspend(StepSuspended(until=self.clock() + timedelta(seconds=timeout_s), signal=True))
 
     def for_signal(self, timeout_s: float | None) -> dict[str, Any] | None:
         """The signal's payload, or None when the time was over. Raises Suspend if neither has come."""

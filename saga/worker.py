@@ -31,6 +31,7 @@ from saga import failpoints
 from saga.action import Action, ActionContext
 from saga.breaker import Breakers
 from saga.choreography import decide
+from saga.client import SagaClient
 from saga.decisions import Compensate, GiveUp, Run, Skip, Sleep, StandDown
 from saga.execution import Attempt as Ended
 from saga.execution import Deferred, Done, Failed, Gone, Suspended, attempt_to_do, attempt_to_undo
@@ -54,6 +55,7 @@ class Tools:
     inbox: Inbox | None
     outbox: Outbox | None
     resource: Any
+    client: SagaClient
 
 
 class Worker:
@@ -301,4 +303,5 @@ class Worker:
             outbox=tools.outbox,
             emits=self._action.emits,
             resource=tools.resource,
+            client=tools.client,
         )

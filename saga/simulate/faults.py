@@ -16,6 +16,8 @@ class Faults:
     effects: Literal["guarded", "external"] = "guarded"
     crashes: bool = True
     cancel: bool = True
+    parent: bool = False
+    """the saga is a child: its parent turns it round, perhaps after it has completed"""
     refusals: bool = True
     duplicates: int = 0
     """deliveries that come again although they were acknowledged"""

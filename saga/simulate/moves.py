@@ -50,7 +50,8 @@ from saga.simulate.ground import (
 )
 from saga.simulate.intervene import RestMoves
 from saga.simulate.ledger import Row, unpack
-from saga.simulate.stream import Stream
+from saga.simulate.stream import BY_PARENT, Stream
+from saga.state import SagaStatus
 
 
 class Moves(EffectMoves, RestMoves):
@@ -83,6 +84,9 @@ class Moves(EffectMoves, RestMoves):
         if self.faults.cancel and not stream.aborted and not self.past_pivot(stream):
             after = self.store(state, stream.then(SAGA_STEP, FactKind.ABORTED))
             yield Label("the saga is cancelled, or its deadline passes", fair=False), after
+        if self.faults.parent and self._parent_may_abort(stream):
+            after = self.store(state, stream.then(SAGA_STEP, FactKind.ABORTED, note=BY_PARENT))
+            yield Label("its parent turns the saga round", fair=False), after
         if self.faults.pauses or self.faults.wishes:
             yield from self.persons(state, stream)
         for step in range(len(self.world.names)):
@@ -95,6 +99,11 @@ class Moves(EffectMoves, RestMoves):
             if self.faults.crashes:
                 label = Label("its worker crashes", worker.step, worker.sequence, fair=False)
                 yield label, self.lost(state, worker)
+
+    def _parent_may_abort(self, stream: Stream) -> bool:
+        return not self.past_pivot(stream) and (
+            not stream.aborted or stream.story.state.status == SagaStatus.COMPLETED
+        )
 
     # Hearing
 

@@ -43,6 +43,8 @@ UNDO_ATTEMPT = "undo_attempt_failed"
 """`attempt_failed` of an undo: one kind of fact on the bus, but here it must not hide that of the step."""
 BY_PERSON = (1,)
 """The note of a `skipped` that a person wanted."""
+BY_PARENT = (2,)
+"""The note of an `aborted` that the parent states."""
 FAILURES: Mapping[str, Failure | None] = {
     "": None,
     "none": Failure(code="simulated.refused", message="refused", effect="none"),
@@ -61,7 +63,7 @@ def simulated_fact(ref: str, step: str, kind: str, effect: str = "", note: tuple
     code, kind = kind, FactKind.ATTEMPT_FAILED if kind == UNDO_ATTEMPT else kind
     data = dict(_DATA.get(kind, {})) | ({"failure": failure.model_dump(mode="json")} if failure else {})
     if kind == FactKind.ABORTED:
-        data["cause"] = "step" if failure else "cancel"
+        data["cause"] = "step" if failure else "parent" if note == BY_PARENT else "cancel"
     if kind == FactKind.ATTEMPT_FAILED:
         on, parked = note or (0, 0)
         data |= {

@@ -65,10 +65,12 @@ def test_a_circle_and_names_that_are_not_there_are_refused() -> None:
 
 def test_references_to_the_input_are_held_against_its_schema() -> None:
     schema = {"type": "object", "properties": {"zip": {"type": "string"}}, "required": ["zip"]}
-    fetch = FETCH | {"input": {"url": "https://x.example/", "query": {"zip": "${input.zap}"}}}
-    assert problems(fetch, input_schema=schema).keys() == {"/steps/0/input/query/zip"}
-    fetch["input"]["query"]["zip"] = "${input.zip}"
-    assert compiled(fetch, input_schema=schema).definition.input_schema == schema
+
+    def fetch(field: str) -> dict[str, Any]:
+        return FETCH | {"input": {"url": "https://x.example/", "query": {"zip": f"${{input.{field}}}"}}}
+
+    assert problems(fetch("zap"), input_schema=schema).keys() == {"/steps/0/input/query/zip"}
+    assert compiled(fetch("zip"), input_schema=schema).definition.input_schema == schema
 
 
 @pytest.mark.parametrize("schema", [
@@ -81,3 +83,86 @@ def test_a_schema_that_says_nothing_of_a_field_refuses_no_reference_to_it(schema
                  input_schema=schema).definition,
         SagaDefinition,
     )  # fmt: skip
+
+
+def each(body: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {
+        "name": "each",
+        "type": "FOR_EACH",
+        "after": ["fetch"],
+        "items": "${steps.fetch.body}",
+        "do": body,
+        **fields,
+    }
+
+
+POST = {
+    "name": "post",
+    "type": "HTTP_REQUEST",
+    "input": {"url": "${item.url}", "body": {"zip": "{{lead.zip}}"}},
+}
+
+
+def test_a_body_becomes_a_definition_that_is_given_what_it_refers_to() -> None:
+    body = {
+        "steps": [POST | {"when": "item.up && input.lead.zip != 'input.x' && steps.fetch.status == 200"}],
+        "output": "${steps.post.body} ${steps.fetch.headers.etag:-none}",
+    }
+    both = compiled(FETCH, each(body))
+    (child,) = both.children
+    assert (child.ref, list(child.by_name)) == ("test--each@3", ["post", "child_begin", "child_report"])
+    post, _, report = child.steps
+    assert post.after == ("child_begin",)
+    assert post.input == {"url": "${input.item.url}", "body": {"zip": "${input.shared.input.lead.zip}"}}
+    assert post.when == (
+        "input.item.up && input.shared.input.lead.zip != 'input.x' && input.shared.steps.fetch.status == 200"
+    )
+    assert report.after == ("post",)
+    assert report.input == {"output": "${steps.post.body} ${input.shared.steps.fetch.headers.etag:-none}"}
+    assert both.definition.by_name["each"].input["shared"] == {
+        "input": {"lead": {"zip": "${input.lead.zip}"}},
+        "steps": {
+            "fetch": {
+                "status": "${steps.fetch.status}",
+                "headers": {"etag": "${steps.fetch.headers.etag:-null}"},
+            }
+        },
+    }
+
+
+def test_what_cannot_work_in_a_body_is_said_with_its_place() -> None:
+    wrong = {"name": "post", "type": "HTTP_REQUEST", "input": {"url": "https://x.example/", "methd": "GET"}}
+    assert problems(FETCH, each({"steps": [wrong]})).keys() == {"/steps/1/do/steps/0/input/methd"}
+    assert problems(FETCH, each({"steps": [POST], "output": "${steps.post.boddy}"})).keys() == {
+        "/steps/1/do/output"
+    }
+    assert problems(FETCH, each({"steps": [POST], "output": "${steps.nobody.x}"})).keys() == {"/steps/1/do"}
+    assert problems(FETCH, each({"steps": [POST]}, items="${steps.fetch.boddy}")).keys() == {"/steps/1/items"}
+    assert problems(FETCH, each({"steps": [POST]}, limit=0)).keys() == {"/steps/1/limit"}
+    outside = {"name": "wait", "type": "WAIT", "input": {"until": "${item.at}"}}
+    assert problems(outside).keys() == {"/steps/0/input/until"}
+
+
+def test_a_step_must_not_be_named_as_those_around_a_body() -> None:
+    assert (
+        "two steps" in problems(FETCH, each({"steps": [POST | {"name": "child_begin"}]}))["/steps/1/do/steps"]
+    )
+
+
+def test_a_child_must_be_a_definition_that_is_there() -> None:
+    step = {"name": "sub", "type": "CHILD", "definition": "nothing@1"}
+    assert problems(step) == {"/steps/0/definition": "no definition nothing@1"}
+
+
+def test_bodies_are_not_nested_without_end() -> None:
+    body: dict[str, Any] = {"steps": [{"name": "w", "type": "WAIT", "input": {"for_s": 1}}]}
+    for _ in range(5):
+        body = {"steps": [{"name": "each", "type": "FOR_EACH", "items": [1], "do": body}]}
+    assert any(detail.endswith("at most 4 deep") for detail in problems(*body["steps"]).values())
+
+
+def test_what_is_given_whole_is_not_given_in_parts() -> None:
+    body = {"steps": [POST | {"input": {"url": "${item}", "body": ["${input.lead}", "${input.lead.zip}"]}}]}
+    assert compiled(FETCH, each(body)).definition.by_name["each"].input["shared"] == {
+        "input": {"lead": "${input.lead}"}
+    }

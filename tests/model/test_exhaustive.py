@@ -28,6 +28,16 @@ def test_forgotten_acknowledgements_a_forgetful_server_and_undos_that_fail(found
     explore(found, Faults(duplicates=1, forgetful=True, undo_failures=True))
 
 
+@pytest.mark.parametrize("found", CORPUS, ids=lambda found: found.name)
+def test_a_parent_turns_its_child_round_even_after_it_has_completed(found: SagaDefinition) -> None:
+    explore(found, Faults(parent=True))
+
+
+@pytest.mark.parametrize("name", [*CHAINS, "fork-pivot", "nested-join"])
+def test_a_parent_turns_its_child_round_with_duplicates_and_undos_that_fail(name: str) -> None:
+    explore(BY_NAME[name], Faults(parent=True, duplicates=1, forgetful=True, undo_failures=True))
+
+
 @pytest.mark.parametrize("found", DEFINITIONS, ids=lambda found: found.name)
 def test_the_payment_sagas(found: SagaDefinition) -> None:
     explore(found, Faults())

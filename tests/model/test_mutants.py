@@ -57,7 +57,12 @@ MUTANTS = {
     ),
     "the abort is ignored": Mutant("if ABORTED_KEY in facts:", "if False:", "chain-2", {"not_stuck"}),
     "a saga that has completed is undone by a late abort": Mutant(
-        "if all_passed(definition, facts):", "if False:", "chain-2", {"all_or_nothing", "final_status"}
+        "if all_passed(definition, facts) and not by_parent(facts):", "if False:",
+        "chain-2", {"all_or_nothing", "final_status"},
+    ),
+    "a child that has completed is not undone with its parent": Mutant(
+        "if all_passed(definition, facts) and not by_parent(facts):", "if all_passed(definition, facts):",
+        "chain-1", {"not_stuck"}, Faults(parent=True),
     ),
     "an undo does not wait for later steps": Mutant(
         "if still_open := open_steps(", "if still_open := set() and open_steps(", "chain-2", {"reverse_order"}
