@@ -8,7 +8,8 @@
 
 With a `database` the handler runs inside the guard's transaction (`ctx.db`): its effect happens once,
 whatever is delivered twice. With `external=True` the effect is outside the database, so no transaction is
-held during the call; the outside world must honour `ctx.key`. The events it says it `emits` are published
+held during the call; the outside world must honour `ctx.key`. With `guard=False` there is neither: the handler
+and its undo may come in any order, more than once, and keep their own account in `ctx.database`. The events it says it `emits` are published
 after the commit of the transaction they were emitted in (`events.outbox`).
 
 A handler says no with `Refused` (had no effect, will not change) or `Unavailable` (had no effect, may work
@@ -238,12 +239,14 @@ class Action:
 
     def __init__(
         self, name: str, handler: Handler, *, database: StepDatabase | None, external: bool,
+        guard: bool,
         resource: ResourceFactory | None, emits: tuple[type[Event], ...] = (),
     ) -> None:  # fmt: skip
         self.name = name
         self.handler = handler
         self.database = database
         self.external = external
+        self.guarded = guard and database is not None
         self.resource = resource
         self.emits = emits
         if emits and database is None:
@@ -291,13 +294,16 @@ def action(
     *,
     database: StepDatabase | None = None,
     external: bool = False,
+    guard: bool = True,
     resource: ResourceFactory | None = None,
     emits: tuple[type[Event], ...] = (),
 ) -> Callable[[Handler], Action]:
     """Make an async function an action. Raises InvalidContract if its types are not pydantic models."""
 
     def register(handler: Handler) -> Action:
-        return Action(name, handler, database=database, external=external, resource=resource, emits=emits)
+        return Action(
+            name, handler, database=database, external=external, guard=guard, resource=resource, emits=emits
+        )
 
     return register
 

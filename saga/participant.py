@@ -122,7 +122,7 @@ class Participant:
             clock=self._clock,
             chance=self._chance,
             database=database,
-            inbox=Inbox(database, self._clock) if database else None,
+            inbox=Inbox(database, self._clock) if database and self.action.guarded else None,
             outbox=await self._open_outbox(self.action, database) if database else None,
             resource=resource,
             client=SagaClient(self._bus, self._definitions, self._clock),

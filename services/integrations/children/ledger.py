@@ -92,29 +92,27 @@ class Ledger:
 
         None if the saga is nobody's child.
         """
+        query = (
+            select(Family, Child)
+            .join(Child, col(Child.key) == col(Family.key))
+            .where(Child.saga_id == saga_id)
+            .with_for_update()
+        )
         async with self._database.transaction() as session:
-            child = (await session.exec(select(Child).where(Child.saga_id == saga_id))).one_or_none()
-            if child is None:
+            found = (await session.exec(query)).one_or_none()
+            if found is None:
                 return None
-            family = await _locked(session, child.key)
-            if family is None:
-                raise AssertionError(f"child {saga_id} has no family")
-            await session.refresh(child)
-            if failure is None and child.state == IN_FLIGHT:
+            family, child = found
+            counts = child.state == IN_FLIGHT and (failure is None or family.state == "open")
+            if counts and failure is None:
                 child.state, child.output = "succeeded", output
                 family.succeeded += 1
-                await _go_on(session, family, child)
-            elif failure is not None and child.state == IN_FLIGHT and family.state == "open":
+            elif counts:
                 child.state, child.failure = "failed", failure
                 family.failed += 1
-                await _go_on(session, family, child)
             elif failure is not None and child.state not in ("failed", "undone"):
                 child.state = "undone"
-            session.add_all((child, family))
-            claimed = select(Child).where(
-                Child.key == child.key, Child.claimed_by == child.number, Child.state == IN_FLIGHT
-            )
-            return Report(family, list((await session.exec(claimed)).all()))
+            return Report(family, await _following(session, family, child, counts))
 
     async def children(self, key: str, *states: str, limit: int | None = None) -> list[Child]:
         """The children of a step in these states (any, without), in their order."""
@@ -172,18 +170,24 @@ def _judged(family: Family) -> str:
     return "satisfied" if family.succeeded + family.failed == family.total else "open"
 
 
-async def _go_on(session: AsyncSession, family: Family, ended: Child) -> None:
+async def _following(session: AsyncSession, family: Family, ended: Child, counts: bool) -> list[Child]:
+    """Whom this end has let start: one, if it counts for the first time, else those it had claimed before."""
+    if not counts:
+        claimed = select(Child).where(
+            Child.key == ended.key, Child.claimed_by == ended.number, Child.state == IN_FLIGHT
+        )
+        return list((await session.exec(claimed)).all())
     if family.state != "open":
-        return
+        return []
     family.state = _judged(family)
     if family.state != "open" or family.next >= family.total:
-        return
+        return []
     following = await session.get(Child, (family.key, family.next))
     if following is None:
         raise AssertionError(f"family {family.key} has no child {family.next}")
     following.state, following.claimed_by = IN_FLIGHT, ended.number
     family.next += 1
-    session.add(following)
+    return [following]
 
 
 async def _locked(session: AsyncSession, key: str) -> Family | None:

@@ -7,7 +7,7 @@ from services.integrations.children.running import failure_of, report
 from services.integrations.children.tables import DATABASE
 
 
-@action("integrations.child_begin", database=DATABASE, external=True)
+@action("integrations.child_begin", database=DATABASE, guard=False)
 async def child_begin(ctx: ActionContext, command: BeginChild) -> ChildBegun:
     return ChildBegun()
 

@@ -7,7 +7,7 @@ from services.integrations.children.running import report
 from services.integrations.children.tables import DATABASE
 
 
-@action("integrations.child_report", database=DATABASE, external=True)
+@action("integrations.child_report", database=DATABASE, guard=False)
 async def child_report(ctx: ActionContext, command: ReportChild) -> ChildReported:
     return ChildReported(told=await report(ctx, output=command.output))
 
