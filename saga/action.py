@@ -9,8 +9,8 @@
 With a `database` the handler runs inside the guard's transaction (`ctx.db`): its effect happens once,
 whatever is delivered twice. With `external=True` the effect is outside the database, so no transaction is
 held during the call; the outside world must honour `ctx.key`. With `guard=False` there is neither: the handler
-and its undo may come in any order, more than once, and keep their own account in `ctx.database`. The events it says it `emits` are published
-after the commit of the transaction they were emitted in (`events.outbox`).
+and its undo may come in any order, more than once, and keep their own account in `ctx.database`. The events an
+action says it `emits` are published after the commit of the transaction they were emitted in (`events.outbox`).
 
 A handler says no with `Refused` (had no effect, will not change) or `Unavailable` (had no effect, may work
 later), or that it cannot tell with `EffectUnknown`. Every other exception counts as `step.unexpected` with an

@@ -22,8 +22,10 @@ from events import timers
 from events.publish import Fence, Fenced
 from events.read import read_saga
 from saga.interventions import Interventions
+from saga.json_schemas import schema_errors
 
 MAX_KEY_LENGTH = 255
+_MAX_PROBLEMS = 100
 
 
 class InvalidInput(InvalidContract):
@@ -181,10 +183,20 @@ def input_model(definition: SagaDefinition) -> type[BaseModel] | None:
         raise InvalidContract(f"{definition.ref}: no contract {definition.input_type!r}") from error
 
 
+def _check_by_schema(definition: SagaDefinition, input: dict[str, Any]) -> None:
+    if definition.input_schema is None:
+        return
+    if errors := schema_errors(input, definition.input_schema):
+        problems = [{"pointer": error.pointer, "detail": error.message} for error in errors[:_MAX_PROBLEMS]]
+        text = "; ".join(f"{problem['pointer']}: {problem['detail']}" for problem in problems)
+        raise InvalidInput(f"input of {definition.ref}: {text:.2000}", problems)
+
+
 def validated_input(definition: SagaDefinition, input: dict[str, Any]) -> dict[str, Any]:
-    """The input in its JSON form, checked against the definition's input type. Raises InvalidInput."""
+    """The input in its JSON form, checked against the definition's input type or schema. Raises InvalidInput."""
     model = input_model(definition)
     if model is None:
+        _check_by_schema(definition, input)
         return input
     try:
         return model.model_validate(input).model_dump(mode="json")

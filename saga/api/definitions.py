@@ -8,6 +8,7 @@ from contracts.definition import SagaDefinition
 from contracts.failure import NotFound
 from saga.api.models import DefinitionPage, DefinitionSummary
 from saga.api.parts import Parts
+from saga.checks import check_definition
 from saga.topology import consumers_for
 
 
@@ -31,6 +32,7 @@ def router(parts: Parts) -> APIRouter:
 
     @routes.post("", status_code=201, operation_id="publishDefinition")
     async def publish(definition: SagaDefinition, response: Response) -> DefinitionSummary:
+        check_definition(definition)
         await parts.definitions.publish(definition, consumers_for)
         response.headers["Location"] = f"/api/v1/definitions/{definition.name}/{definition.version}"
         response.headers["ETag"] = f'"{definition.content_hash}"'

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import jsonschema_rs
-
 from contracts.failure import InvalidContract
 from contracts.integrations import Check, DataError, Validated
-from contracts.pointers import child
+from saga.json_schemas import schema_errors
 from services.integrations.expressions import holds
 
 MAX_ERRORS = 100
@@ -21,22 +19,9 @@ def validate(data: Any, schema: dict[str, Any] | None, rules: tuple[Check, ...])
 def _by_schema(data: Any, schema: dict[str, Any] | None) -> list[DataError]:
     if schema is None:
         return []
-    if remote := _remote(schema):
-        raise InvalidContract(f"schema: $ref {remote!r:.100} leads out of it, expected #/...")
-    try:
-        # Whatever a schema refers to is in it: nothing is fetched.
-        validator = jsonschema_rs.validator_for(
-            schema, validate_formats=True, pattern_options=jsonschema_rs.RegexOptions(size_limit=1_000_000)
-        )
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        raise InvalidContract(f"schema: {_first_line(error)}") from error
     return [
-        DataError(
-            pointer=_pointer(error.instance_path),
-            code=str(error.kind.name),
-            message=error.message[:500],
-        )
-        for error in validator.iter_errors(data)
+        DataError(pointer=error.pointer, code=error.code, message=error.message)
+        for error in schema_errors(data, schema)
     ]
 
 
@@ -54,30 +39,3 @@ def _by_rules(data: Any, rules: tuple[Check, ...]) -> list[DataError]:
         if not fine:
             errors.append(DataError(pointer=rule.pointer, code=rule.name, message=rule.message))
     return errors
-
-
-def _remote(schema: Any) -> str | None:
-    """A reference that leads out of the schema."""
-    left = [schema]
-    while left:
-        match left.pop():
-            case dict() as fields:
-                for keyword in ("$ref", "$dynamicRef"):
-                    target = fields.get(keyword)
-                    if isinstance(target, str) and not target.startswith("#"):
-                        return target
-                left.extend(fields.values())
-            case list() as items:
-                left.extend(items)
-    return None
-
-
-def _pointer(path: list[str | int]) -> str:
-    pointer = ""
-    for part in path:
-        pointer = child(pointer, part)
-    return pointer
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:300]

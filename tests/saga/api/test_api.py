@@ -244,6 +244,38 @@ async def test_definitions_are_published_and_immutable(api: httpx2.AsyncClient) 
     assert "fresh" in [item["name"] for item in (await api.get("/api/v1/definitions")).json()["items"]]
 
 
+async def test_all_that_is_wrong_with_a_definition_is_said_with_its_place(api: httpx2.AsyncClient) -> None:
+    circle = [
+        {"name": "a", "action": "test.a", "after": ["a"]},
+        {"name": "b", "action": "test.a", "after": ["c"]},
+    ]
+    answer = await api.post("/api/v1/definitions", json={"name": "wrong", "steps": circle})
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/body/steps/1/after"]
+    steps = [{"name": "a", "action": "test.a", "when": "1 >"}]
+    schema = {"type": "nothing"}
+    answer = await api.post(
+        "/api/v1/definitions", json={"name": "wrong", "steps": steps, "input_schema": schema}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "definition.invalid")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/steps/0/when", "/input_schema"]
+
+
+async def test_an_input_is_held_against_the_schema_of_its_definition(api: httpx2.AsyncClient) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"zip": {"type": "string", "format": "email"}},
+        "required": ["n"],
+    }
+    body = DEFINITION.model_dump(mode="json") | {"name": "by_schema", "input_schema": schema}
+    body["steps"] = [{"name": "a", "action": "test.a"}]
+    assert (await api.post("/api/v1/definitions", json=body)).status_code == 201
+    answer = await api.post("/api/v1/sagas", json={"definition": "by_schema", "input": {"zip": "x"}})
+    assert (answer.status_code, answer.json()["code"]) == (422, "saga.input_invalid")
+    assert sorted(error["pointer"] for error in answer.json()["errors"]) == ["", "/zip"]
+    good = {"definition": "by_schema", "input": {"n": 1}}
+    assert (await api.post("/api/v1/sagas", json=good)).status_code == 202
+
+
 async def test_probes_and_metrics_answer(api: httpx2.AsyncClient, parts: Parts) -> None:
     assert (await api.get("/livez")).json() == {"alive": True}
     assert (await api.get("/readyz")).json()["checks"] == {"bus": "ok", "log": "ok"}
