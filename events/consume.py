@@ -187,7 +187,10 @@ class PullConsumer:
         self._outstanding = max(
             0, self._outstanding - int(headers.get("Nats-Pending-Messages", self._outstanding))
         )
-        if status not in ("404", "408"):
+        if status == "503":
+            # No definition uses the action yet; asked again by and by.
+            log.debug("consume.no_consumer", consumer=self._name)
+        elif status not in ("404", "408"):
             log.info("consume.request_ended", consumer=self._name, reason=headers.get("Description", status))
         if status != "503":
             await self._ask()

@@ -1,7 +1,8 @@
 """Child sagas on a real bus: for every item, for every branch, as one step; counted once, undone with their parent."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -282,6 +283,26 @@ async def test_finished_items_are_not_done_again_after_everybody_died(
         await running.ended(definition, saga_id)
     assert (await output(running, saga_id, "each"))["results"] == [1, 2, 4, 5]
     assert world.times("do work") == 6
+
+
+async def test_items_are_spread_over_all_replicas(running: Running, publish: Any) -> None:
+    definition = await publish(workflow(each("${input.items}", limit=20)))
+    replicas = [World(), World()]
+    both = asyncio.Event()
+
+    async def together(ctx: ActionContext, command: Number) -> Number:
+        if all(replica.times("do work") for replica in replicas):
+            both.set()
+        await both.wait()
+        return command
+
+    async with AsyncExitStack() as stack:
+        for replica in replicas:
+            replica.behaviours["work"] = together
+            await stack.enter_async_context(served(running, replica))
+        saga_id = await running.start(definition, items=list(range(60)))
+        assert (await running.ended(definition, saga_id)).status == SagaStatus.COMPLETED
+    assert sum(replica.times("do work") for replica in replicas) == 60
 
 
 @pytest.mark.parametrize(("join", "items", "status"), [
