@@ -183,6 +183,8 @@ def _environment(bus: BusSettings, settings: ServiceSettings, port: int) -> dict
         "SAGA_BUS_ACK_WAIT_S": str(bus.ack_wait_s),
         "SAGA_BUS_PUBLISH_TIMEOUT_S": "1",
         "SAGA_BUS_REPLICAS": str(bus.replicas),
+        # An open breaker asks again soon, so that a run is as long as its outages and not as its waits.
+        "SAGA_BREAKER_RESET_TIMEOUT_S": "0.5",
         "SAGA_DATA": str(settings.data),
         "SAGA_OPERATOR_URL": f"http://127.0.0.1:{port}",
         "SAGA_LOG_LEVEL": os.environ.get("SAGA_LOG_LEVEL", "WARNING"),

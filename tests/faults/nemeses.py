@@ -22,6 +22,7 @@ from tests.faults.ground import ACK_WAIT_S, Ground
 from tests.faults.load import Load
 
 _BETWEEN_LEADERS_S = 4.0
+_OUTAGE_S = 0.8
 _WHOLE_S = 3.0
 _CUT_S = 6.0
 
@@ -123,14 +124,17 @@ async def _cancel_some(field: Field) -> None:
 
 async def operator_outage(field: Field) -> None:
     """All operators but one are out of service, again and again."""
-    url = field.ground.operator_url
+    url, bus = field.ground.operator_url, field.ground.bus
     async with httpx2.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
         while True:
             await asyncio.sleep(1 + field.random.random())
+            with suppress(NatsError):
+                moves = await bus.jetstream.stream_info(bus.names.breaker_events)
+                field.struck["moves of breakers"] = moves.state.messages
             spared = field.random.choice(list(Operator))
             for operator in Operator:
                 if operator is not spared:
-                    await client.put(f"/admin/{operator}", json={"outage_s": 1.5})
+                    await client.put(f"/admin/{operator}", json={"outage_s": _OUTAGE_S})
                     field.struck["outages"] += 1
 
 
@@ -196,7 +200,7 @@ FAULTS = (
     Fault(
         name="zombies", strike=pause_participants, demands=("pauses", "cancelled"), replicas=2, floor=0.3
     ),
-    Fault(name="operators out", strike=operator_outage, demands=("outages",), floor=0.2),
+    Fault(name="operators out", strike=operator_outage, demands=("outages", "moves of breakers"), floor=0.2),
     Fault(name="definition published", strike=publish_definitions, demands=("definitions", "sagas of new versions")),
     Fault(name="log down", strike=nothing, demands=(), log_at_the_end=True),
     Fault(name="cluster leader killed", strike=kill_leader, demands=("leader kills",), cluster=True),
