@@ -62,7 +62,9 @@ async def run(items: int, limit: int) -> dict[str, object]:
                     state = await _ended(client, started.saga_id)
                     took_s = monotonic() - begun
                 facts = await read_saga(bus, started.saga_id)
-    results: list[int] = next((one.fact.data["output"]["results"] for one in facts if "output" in one.fact.data), [])
+    results: list[int] = next(
+        (one.fact.data["output"]["results"] for one in facts if "output" in one.fact.data), []
+    )
     return {
         "items": items,
         "status": state.status,

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from contracts.events import Event
 from contracts.failure import NotFound
 
-DOMAINS = ("payments", "integrations")
+DOMAINS = ("payments", "integrations", "leads")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

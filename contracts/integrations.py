@@ -115,6 +115,9 @@ class HttpRequest(HttpCall):
     service: str | None = Field(
         default=None, max_length=128, description="whose circuit breaker; host and port if not given"
     )
+    open_breaker: Literal["wait", "fail"] = Field(
+        default="wait", description="while that breaker is open: wait for it, or fail at once"
+    )
     expect: tuple[Status, ...] = Field(default=(), description="statuses that are a success; none: every 2xx")
     retry_on: tuple[Status, ...] = (408, 425, 429, 500, 502, 503, 504)
     extract: dict[Name, Pointer] = Field(

@@ -51,6 +51,14 @@ class System:
     settings: ServiceSettings
 
 
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a demo has around the system: settings that lead there, and whatever it wants to ask afterwards."""
+
+    environment: Mapping[str, str]
+    world: Any = None
+
+
 @asynccontextmanager
 async def running(
     domains: Sequence[str],

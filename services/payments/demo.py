@@ -1,18 +1,20 @@
 """The payments demo: plays the sample through the bus, checks what became of each, and closes the books."""
 
-import asyncio
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
 from saga.api.parts import Parts
-from saga.client import SagaClient, StartOptions
-from saga.log.queries import Filter, Page, Statistics
+from saga.cli.system import Outside, System
+from saga.client import StartOptions
+from saga.log.queries import Filter, Statistics
+from saga.playing import Start, percentiles, play_all, rows_of
 from saga.service import ServiceSettings
-from saga.state import SagaStatus
+from saga.state import ENDED, SagaStatus
 from saga.timeline import timeline
 from services.payments.books import Books, check_books
 from services.payments.presets import choose
@@ -20,8 +22,7 @@ from services.payments.sample import Sample, samples
 
 _IN_FLIGHT = 24
 _TIMEOUT_S = 120.0
-_PAGE = 200
-_ENDED = (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED)
+DOMAINS = ("payments",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,61 +41,38 @@ class Played:
     shown_saga: str | None
 
 
-async def play(parts: Parts, settings: ServiceSettings, sandbox_url: str, *, show: Any = None) -> Played:
+@asynccontextmanager
+async def outside() -> AsyncIterator[Outside]:
+    """The operators' sandbox is part of every system, so nothing more is needed."""
+    yield Outside({})
+
+
+async def play(system: System, outside: Outside, *, show: Any = None) -> Played:
     """Start every request of the sample and wait for the end of all of them, at most two minutes."""
-    requests = list(samples())
-    with show or nullcontext():
-        bar = show.add_task("payments", total=len(requests)) if show else None
-        places = asyncio.Semaphore(_IN_FLIGHT)
-        started: dict[str, Sample] = {}
-        starting = asyncio.create_task(_start_all(parts.client, requests, places, started))
-        tell = (lambda done: show.update(bar, completed=done)) if show else None
-        await _all_ended(parts, len(requests), places, tell)
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
-    return await _result(parts, settings, sandbox_url, started)
-
-
-async def _start_all(
-    client: SagaClient, requests: list[Sample], places: asyncio.Semaphore, started: dict[str, Sample]
-) -> None:
-    """Start the sagas as places get free, so that what is measured is a payment and not a queue."""
-    for number, sample in enumerate(requests):
-        await places.acquire()
-        options = StartOptions(idempotency_key=f"sample-{number}", labels={"expect": sample.expect})
-        definition = choose(sample.request).ref
-        saga = await client.start(definition, sample.request.model_dump(mode="json"), options)
-        started[saga.saga_id] = sample
-
-
-async def _all_ended(parts: Parts, total: int, places: asyncio.Semaphore, tell: Any) -> None:
-    ended = Filter(status=tuple(status.value for status in _ENDED))
-    position = given_back = 0
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            while (done := await parts.queries.count(ended)) < total:
-                for _ in range(done - given_back):
-                    places.release()
-                given_back = done
-                if tell:
-                    tell(done)
-                await parts.log.projector.wait_beyond(0, position)
-                position = parts.log.projector.positions[0]
-    except TimeoutError:
-        # Reported as stuck.
-        return
-    if tell:
-        tell(total)
+    parts, requests = system.parts, list(samples())
+    starts = [
+        Start(
+            choose(sample.request).ref,
+            sample.request.model_dump(mode="json"),
+            StartOptions(idempotency_key=f"sample-{number}", labels={"expect": sample.expect}),
+        )
+        for number, sample in enumerate(requests)
+    ]
+    started = await play_all(
+        parts, starts, only=Filter(), title="payments", in_flight=_IN_FLIGHT, timeout_s=_TIMEOUT_S, show=show
+    )
+    samples_by_id = {saga_id: requests[number] for saga_id, number in started.items()}
+    return await _result(parts, system.settings, system.sandbox_url, samples_by_id)
 
 
 async def _result(
     parts: Parts, settings: ServiceSettings, sandbox_url: str, started: dict[str, Sample]
 ) -> Played:
-    rows = await _all_rows(parts)
+    rows = await rows_of(parts, Filter())
     by_status = Counter(row["status"] for row in rows)
     async with httpx2.AsyncClient(base_url=sandbox_url, trust_env=False) as client:
         statement = (await client.get("/statement")).json()
-    durations = sorted(row["duration_ms"] for row in rows if row["duration_ms"] is not None)
+    p50_ms, p99_ms = percentiles(rows)
     surprises = [await _surprise(parts, row, started[row["saga_id"]]) for row in rows]
     compensations = Counter[str]()
     for row in rows:
@@ -104,24 +82,15 @@ async def _result(
     return Played(
         started=len(started),
         by_status=dict(by_status),
-        stuck=len(started) - sum(by_status[status.value] for status in _ENDED),
+        stuck=len(started) - sum(by_status[status.value] for status in ENDED),
         compensations=compensations.total(),
         surprises=tuple(surprise for surprise in surprises if surprise),
         statistics=await parts.queries.statistics(),
-        p50_ms=durations[len(durations) // 2] if durations else 0.0,
-        p99_ms=durations[int(len(durations) * 0.99)] if durations else 0.0,
+        p50_ms=p50_ms,
+        p99_ms=p99_ms,
         books=await check_books(settings, statement),
         shown_saga=max(compensations, key=lambda saga_id: compensations[saga_id], default=None),
     )
-
-
-async def _all_rows(parts: Parts) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    page = Page([], "", 0)
-    while page.next_cursor is not None:
-        page = await parts.queries.page(Filter(), limit=_PAGE, cursor=page.next_cursor or None)
-        rows += page.items
-    return rows
 
 
 async def _surprise(parts: Parts, row: dict[str, Any], sample: Sample) -> str | None:

@@ -8,7 +8,8 @@ from contracts.failure import InvalidContract
 from contracts.integrations import HttpCall, HttpRequest, HttpResponse
 from contracts.pointers import find
 from contracts.references import compile_template
-from saga.action import ActionContext, EffectUnknown, StepDatabase, action
+from saga.action import ActionContext, EffectUnknown, StepDatabase, Unavailable, action
+from saga.breaker import BreakerOpen
 from saga.service import service_app
 from services.integrations.calls import (
     Outside,
@@ -29,7 +30,12 @@ _STATED_HEADERS = ("content-type", "etag", "last-modified", "location", "link", 
 
 @action("integrations.http_request", database=DATABASE, external=True, resource=outside)
 async def http_request(ctx: ActionContext, command: HttpRequest) -> HttpResponse:
-    answer, hidden = await _exchange(ctx, command, command, ctx.key)
+    try:
+        answer, hidden = await _exchange(ctx, command, command, ctx.key)
+    except BreakerOpen as error:
+        if command.open_breaker == "wait":
+            raise
+        raise Unavailable("http.breaker_open", str(error)) from error
     try:
         body = hide(content(answer), hidden)
         extracted = {name: find(body, pointer) for name, pointer in command.extract.items()}

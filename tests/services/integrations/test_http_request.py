@@ -246,6 +246,8 @@ async def test_a_breaker_per_service_opens_and_leaves_the_others_alone(steps: St
     asked = len(target.asked)
     end = await steps.do(http_request, to(target, service="carrier"), new_saga_id())
     assert type(end).__name__ == "Deferred"
+    impatient = await failed(steps, to(target, service="carrier", open_breaker="fail"))
+    assert (impatient.code, impatient.effect, impatient.retryable) == ("http.breaker_open", "none", True)
     assert len(target.asked) == asked
     assert (await failed(steps, to(target))).code == "http.status"
 
