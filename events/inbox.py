@@ -6,6 +6,7 @@
     refusal  it failed for good; a paused worker that wakes up later finds it and states the same
     undoing  it is being undone outside: what comes late does nothing, and a crash undoes again
     undone   it was undone, or must never happen any more: the tombstone of an undo that found nothing
+    kept     a person has given its undo up: it is not undone any more
 
 The row commits in one transaction with the effect. So a delivery that comes again, a crash between effect
 and fact, or a zombie (a paused worker whose delivery went to another) finds what was decided and repeats
@@ -51,6 +52,17 @@ class AlreadyRefused(SagaError):
         self.failure = failure
 
 
+class AlreadyKept(SagaError):
+    """A person has given the undo up before: do nothing, and state that."""
+
+    code = "guard.already_kept"
+
+    def __init__(self, by: str, reason: str) -> None:
+        super().__init__(f"{by} has given the undo up: {reason}")
+        self.by = by
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True)
 class EffectKey:
     """Which effect: the same for every attempt, delivery and replica."""
@@ -84,7 +96,7 @@ class Inbox:
     async def once(self, key: EffectKey, effect: Effect) -> Output:
         """Do the effect and keep its output in one transaction; a second time only gives the output again.
 
-        Raises AlreadyUndone or AlreadyRefused if that came first.
+        Raises AlreadyUndone, AlreadyRefused or AlreadyKept if that came first.
         """
         async with self._database.transaction() as session:
             row = await _row(session, key)
@@ -97,7 +109,7 @@ class Inbox:
     async def intend(self, key: EffectKey) -> Intent:
         """Before an effect outside the database: note it, or give the output if it is known already.
 
-        Raises AlreadyUndone or AlreadyRefused if that came first.
+        Raises AlreadyUndone, AlreadyRefused or AlreadyKept if that came first.
         """
         async with self._database.transaction() as session:
             row = await _row(session, key)
@@ -127,7 +139,7 @@ class Inbox:
         happened.
 
         That one try had no effect says nothing while another may have one: then the effect is unknown.
-        Raises AlreadyUndone if an undo came first.
+        Raises AlreadyUndone or AlreadyKept if an undo came first.
         """
         async with self._database.transaction() as session:
             row = await _row(session, key)
@@ -148,7 +160,7 @@ class Inbox:
     async def undo(self, key: EffectKey, undo: Undo) -> None:
         """Undo the effect, in one transaction with its tombstone; without an effect, only the tombstone.
 
-        Raises AlreadyUndone if the step was refused, so that there never was nor will be an effect.
+        Raises AlreadyUndone if the step was refused, so that there never was nor will be an effect, AlreadyKept.
         """
         async with self._database.transaction() as session:
             row = await self._to_undo(session, key)
@@ -167,7 +179,26 @@ class Inbox:
             await self._set(session, key, "undoing", output=row.output)
         await undo(row.output)
         async with self._database.transaction() as session:
+            if (found := await _row(session, key)) is not None and found.state == "kept":
+                raise _kept(found)
             await self._set(session, key, "undone", output=row.output)
+
+    async def keep(self, key: EffectKey, *, by: str, reason: str) -> bool:
+        """Give the undo up: what comes late does not undo any more. False if it was undone before.
+
+        Raises AlreadyUndone if the step was refused, so that there is nothing to undo, AlreadyKept.
+        """
+        noted = {"by": by, "reason": reason}
+        async with self._database.transaction() as session:
+            row = await _row(session, key)
+            if row is None:
+                await self._insert(session, key, "kept", failure=noted)
+                return True
+            if row.state == "undone":
+                return False
+            _require_effect(key, row)
+            await self._set(session, key, "kept", failure=noted)
+            return True
 
     async def _to_undo(self, session: AsyncSession, key: EffectKey) -> Any:
         """The row of an effect that may have happened; None (and a tombstone) if there is nothing to undo."""
@@ -175,10 +206,7 @@ class Inbox:
         if row is None:
             await self._insert(session, key, "undone")
             return None
-        if row.state == "refusal" and row.failure["effect"] == "none":
-            raise AlreadyUndone(
-                f"step {key.step} of saga {key.saga_id} was refused, there is nothing to undo"
-            )
+        _require_effect(key, row)
         return None if row.state == "undone" else row
 
     async def _insert(self, session: AsyncSession, key: EffectKey, state: str, **values: Any) -> None:
@@ -200,7 +228,21 @@ async def _row(session: AsyncSession, key: EffectKey) -> Any:
     return (await (await session.connection()).execute(query)).one_or_none()
 
 
+def _require_effect(key: EffectKey, row: Any) -> None:
+    """Raises AlreadyUndone or AlreadyKept if there is nothing to undo, or it must not be undone."""
+    if row.state == "kept":
+        raise _kept(row)
+    if row.state == "refusal" and row.failure["effect"] == "none":
+        raise AlreadyUndone(f"step {key.step} of saga {key.saga_id} was refused, there is nothing to undo")
+
+
+def _kept(row: Any) -> AlreadyKept:
+    return AlreadyKept(row.failure["by"], row.failure["reason"])
+
+
 def _decided(key: EffectKey, row: Any) -> Output:
+    if row.state == "kept":
+        raise _kept(row)
     if row.state in ("undone", "undoing"):
         raise AlreadyUndone(f"step {key.step} of saga {key.saga_id} was undone before")
     if row.state == "refusal":

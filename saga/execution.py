@@ -1,7 +1,7 @@
 """One attempt to do or to undo a step: under its timeout, behind the guard, its end classified.
 
-The end of an attempt is a value: `Done`, `Failed`, `Deferred` (an open breaker: no attempt was spent) or
-`Gone` (the step was undone before: nothing to state).
+The end of an attempt is a value: `Done`, `Failed`, `Deferred` (an open breaker: no attempt was spent),
+`Gone` (the step was undone before: nothing to state) or `Kept` (its undo was given up).
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.facts import StepSuspended, explain
 from contracts.failure import CODE_OUTPUT_INVALID, CODE_TIMEOUT, CODE_UNEXPECTED, Failure
-from events.inbox import AlreadyRefused, AlreadyUndone, EffectKey, Inbox, Output
+from events.inbox import AlreadyKept, AlreadyRefused, AlreadyUndone, EffectKey, Inbox, Output
 from events.limits import Limits
 from saga import failpoints
 from saga.action import Action, ActionContext, NotYet, Refused, Unavailable
@@ -58,7 +58,15 @@ class Suspended:
     wait: StepSuspended
 
 
-type Attempt = Done | Failed | Deferred | Gone | Suspended
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A person has given the undo up before: that is how the step ends."""
+
+    by: str
+    reason: str
+
+
+type Attempt = Done | Failed | Deferred | Gone | Kept | Suspended
 
 
 def counts_against(error: BaseException) -> bool:
@@ -139,6 +147,8 @@ async def _end(
             return Done(await run())
     except AlreadyUndone:
         return Gone()
+    except AlreadyKept as error:
+        return Kept(error.by, error.reason)
     except AlreadyRefused as error:
         return Failed(error.failure.model_copy(update={"retryable": False}))
     except (Refused, Unavailable) as error:

@@ -25,7 +25,7 @@ from contracts.references import Scope
 from contracts.retries import next_delay_s
 from events.clock import Chance, Clock, monotonic
 from events.database import Database
-from events.inbox import AlreadyUndone, EffectKey, Inbox
+from events.inbox import AlreadyKept, AlreadyUndone, EffectKey, Inbox
 from events.outbox import Outbox
 from saga import failpoints
 from saga.action import Action, ActionContext
@@ -34,7 +34,7 @@ from saga.choreography import decide
 from saga.client import SagaClient
 from saga.decisions import Compensate, GiveUp, Run, Skip, Sleep, StandDown
 from saga.execution import Attempt as Ended
-from saga.execution import Deferred, Done, Failed, Gone, Suspended, attempt_to_do, attempt_to_undo
+from saga.execution import Deferred, Done, Failed, Gone, Kept, Suspended, attempt_to_do, attempt_to_undo
 from saga.scope import carry
 from saga.turn import DONE, Answer, Attempt, Later, Turn, Voice
 from saga.waits import Waits
@@ -102,6 +102,8 @@ class Worker:
                 return Later(delay_s)
             case Suspended(wait):
                 return DONE if await self._voice.suspend(turn, wait) else await self._refused(turn)
+            case Kept(by, reason):
+                await self._close_kept(turn, by, reason)
             case Gone():
                 # Whoever left the tombstone may have died before it closed the step.
                 return await self._refused(turn)
@@ -134,6 +136,9 @@ class Worker:
             stands = await self._note_refusal(turn, failure)
         except AlreadyUndone:
             return await self._refused(turn, failure=failure)
+        except AlreadyKept as error:
+            await self._close_kept(turn, error.by, error.reason)
+            return DONE
         if isinstance(stands, Failure):
             failure = stands
             if failure.code == CODE_SKIPPED:
@@ -212,6 +217,8 @@ class Worker:
         match await self._undo(turn, decision, attempt.number):
             case Gone():
                 await self.stand_down(turn, "the guard holds its refusal")
+            case Kept(by, reason):
+                await self._close_kept(turn, by, reason)
             case Done():
                 failpoints.at("undo.effect.after", turn.step.name)
                 compensated = StepCompensated(
@@ -266,6 +273,9 @@ class Worker:
                 stands = await self._note_refusal(turn, wanted)
             except AlreadyUndone:
                 return await self._refused(turn)
+            except AlreadyKept as error:
+                await self._close_kept(turn, error.by, error.reason)
+                return DONE
             if not isinstance(stands, Failure):
                 return await self._complete(turn, stands, skip.scope, 1, monotonic())
             if stands.code != CODE_SKIPPED:
@@ -281,8 +291,26 @@ class Worker:
         return await self._refused(turn)
 
     async def give_up(self, turn: Turn, decision: GiveUp) -> None:
-        """Close a step that will not be undone."""
-        skipped = CompensationSkipped(by=decision.by, reason=decision.reason)
+        """Close a step that will not be undone. The guard must know it before anyone hears it."""
+        if self._tools.inbox is not None:
+            key = EffectKey(turn.saga_id, turn.step.name)
+            try:
+                kept = await self._tools.inbox.keep(key, by=decision.by, reason=decision.reason)
+            except AlreadyUndone:
+                await self.stand_down(turn, "the guard holds its refusal")
+                return
+            except AlreadyKept as error:
+                await self._close_kept(turn, error.by, error.reason)
+                return
+            if not kept:
+                # A worker that was paused has undone it after all.
+                attempt = self._voice.attempt(turn, compensation=True).number
+                await self._voice.close(turn, FactKind.COMPENSATED, StepCompensated(attempt=attempt))
+                return
+        await self._close_kept(turn, decision.by, decision.reason)
+
+    async def _close_kept(self, turn: Turn, by: str, reason: str) -> None:
+        skipped = CompensationSkipped(by=by, reason=reason)
         await self._voice.close(turn, FactKind.COMPENSATION_SKIPPED, skipped)
 
     def _context(self, turn: Turn, attempt: int) -> ActionContext:

@@ -8,7 +8,7 @@ from saga.simulate.ledger import Ledger, Row, unpack
 from saga.simulate.stream import BY_PERSON, UNDO_ATTEMPT, Stream
 
 _SKIPPED = (Row.SKIP_NONE, Row.SKIP_UNKNOWN)
-_DECIDED = (Row.EFFECT, Row.UNDONE, Row.UNDOING, Row.REFUSED_NONE, Row.REFUSED_UNKNOWN, *_SKIPPED)
+_DECIDED = (Row.EFFECT, Row.UNDONE, Row.UNDOING, Row.REFUSED_NONE, Row.REFUSED_UNKNOWN, Row.KEPT, *_SKIPPED)
 _OUTSIDE = (Row.INTENT, Row.SHARED, Row.REFUSED_UNKNOWN, Row.SKIP_UNKNOWN, Row.UNDOING)
 
 
@@ -81,6 +81,8 @@ class EffectMoves(Ground):
                 return says(worker, "finds its refusal"), move(state, worker, Place.FAIL_NONE)
             case Row.REFUSED_UNKNOWN:
                 return says(worker, "finds its failure"), move(state, worker, Place.FAIL_UNKNOWN)
+            case Row.KEPT:
+                return says(worker, "finds that its undo was given up"), move(state, worker, Place.GIVE_UP)
             case Row.SKIP_NONE | Row.SKIP_UNKNOWN:
                 return says(worker, "finds that it is to be skipped, and looks again"), without(state, worker)
         label = says(worker, "finds the tombstone")
@@ -94,7 +96,9 @@ class EffectMoves(Ground):
             if self.faults.undo_failures:
                 yield says(worker, "cannot be undone"), move(state, worker, Place.UNDO_FAILED)
             yield from self._undo_again(state, stream, worker)
-        if ledger.row in (Row.REFUSED_NONE, Row.SKIP_NONE) and self.shell.refusal_stays:
+        if ledger.row == Row.KEPT:
+            yield self._decided(state, stream, worker, ledger)
+        elif ledger.row in (Row.REFUSED_NONE, Row.SKIP_NONE) and self.shell.refusal_stays:
             yield says(worker, "finds its refusal: nothing to undo"), move(state, worker, Place.STAND_DOWN)
         elif ledger.row in _OUTSIDE or (ledger.row == Row.EFFECT and self.faults.effects == "external"):
             after = self.put(state, worker, ledger.put(Row.UNDOING)) if self.shell.tombstone_first else state
@@ -122,6 +126,26 @@ class EffectMoves(Ground):
             yield says(worker, "finds its effect barred, to be skipped"), skipping
         else:
             yield self._decided(state, stream, worker, ledger)
+
+    def keep(self, state: State, worker: Worker) -> Iterator[Move]:
+        """Its undo is given up: the guard is told first, and may know better."""
+        ledger = unpack(state.ledger[worker.step])
+        if ledger.row == Row.UNDONE:
+            yield says(worker, "finds it undone"), move(state, worker, Place.COMPENSATED)
+        elif ledger.row in (Row.REFUSED_NONE, Row.SKIP_NONE):
+            yield says(worker, "finds its refusal: nothing to undo"), move(state, worker, Place.STAND_DOWN)
+        else:
+            after = self.put(state, worker, ledger.put(Row.KEPT)) if self.shell.kept_recorded else state
+            yield says(worker, "bars its undo, which was given up"), move(after, worker, Place.GIVE_UP)
+
+    def tombstone(self, state: State, stream: Stream, worker: Worker) -> Iterator[Move]:
+        """After an undo outside."""
+        ledger = unpack(state.ledger[worker.step])
+        if ledger.row == Row.KEPT:
+            yield self._decided(state, stream, worker, ledger)
+        else:
+            after = self.put(state, worker, ledger.put(Row.UNDONE))
+            yield says(worker, "leaves the tombstone"), move(after, worker, Place.COMPENSATED)
 
     def undo_outside(self, state: State, worker: Worker) -> Iterator[Move]:
         ledger = unpack(state.ledger[worker.step])

@@ -76,6 +76,8 @@ class Shell:
     """who may not state `woken`, since somebody else just has, reads again: it may have been of another rest"""
     wish_recorded: bool = True
     """the guard knows that a step is to be skipped, and who finds that neither runs nor fails"""
+    kept_recorded: bool = True
+    """the guard knows that an undo was given up, and who finds that neither undoes nor states another end"""
     sleep_arms: bool = True
     """a delivery that finds its step parked arms the timer: who parked it may have died before it did"""
 

@@ -36,6 +36,7 @@ class Place(IntEnum):
     WAKE = 16
     ARM = 17
     GIVE_UP = 18
+    KEEP = 19
 
 
 FORWARD = frozenset(range(Place.START, Place.SKIP))

@@ -15,7 +15,7 @@ class Row(IntEnum):
     """What the guard holds. `SHARED`: more than one attempt has announced an effect outside.
 
     `UNDOING`: the tombstone of an undo outside that may not have happened yet. `SKIP_NONE` and `SKIP_UNKNOWN`:
-    refusals because somebody wants the step skipped.
+    refusals because somebody wants the step skipped. `KEPT`: its undo was given up.
     """
 
     NONE = 0
@@ -28,6 +28,7 @@ class Row(IntEnum):
     UNDOING = 7
     SKIP_NONE = 8
     SKIP_UNKNOWN = 9
+    KEPT = 10
 
 
 @dataclass(frozen=True, slots=True)

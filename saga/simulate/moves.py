@@ -11,7 +11,7 @@ or change what it does:
     COMPLETE / FAIL / SKIP               state the outcome; FAIL is one batch with the abort
     UNDO       the undo's transaction, for an external effect the undo, then TOMBSTONE its row
     COMPENSATED / STAND_DOWN / UNDO_FAILED    state the closing
-    SKIP_WISH  bar the effect in the guard, then SKIP; GIVE_UP states that there will be no undo
+    SKIP_WISH  bar the effect in the guard, then SKIP; KEEP bars the undo, then GIVE_UP states that there is none
     HOLD / WAKE                          state that the step is held or woken, fenced on what was read
     ARM        arm the timer of a parked step, after `attempt_failed` or when it is found parked
     acknowledgement                      in one move with the last thing stated, or a crash between them
@@ -49,7 +49,6 @@ from saga.simulate.ground import (
     with_worker,
 )
 from saga.simulate.intervene import RestMoves
-from saga.simulate.ledger import Row, unpack
 from saga.simulate.stream import BY_PARENT, Stream
 from saga.state import SagaStatus
 
@@ -177,7 +176,7 @@ class Moves(EffectMoves, RestMoves):
             case StandDown():
                 return Place.STAND_DOWN, ()
             case GiveUp():
-                return Place.GIVE_UP, ()
+                return Place.KEEP, ()
             case Hold(paused=pause):
                 return Place.HOLD, (pause,)
             case Wake(rest=rest, woken=before):
@@ -202,8 +201,9 @@ class Moves(EffectMoves, RestMoves):
             case Place.UNDO_OUTSIDE:
                 yield from self.undo_outside(state, worker)
             case Place.TOMBSTONE:
-                after = self.put(state, worker, unpack(state.ledger[worker.step]).put(Row.UNDONE))
-                yield says(worker, "leaves the tombstone"), move(after, worker, Place.COMPENSATED)
+                yield from self.tombstone(state, stream, worker)
+            case Place.KEEP:
+                yield from self.keep(state, worker)
             case Place.SKIP_WISH:
                 yield from self.skip_wish(state, stream, worker)
             case Place.HOLD | Place.WAKE | Place.ARM:

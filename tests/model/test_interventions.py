@@ -1,5 +1,7 @@
 """Pauses, wishes and timers at any point of small sagas: whatever rests is woken, once, and the saga ends."""
 
+from typing import Literal
+
 import pytest
 
 from saga.simulate import Faults
@@ -40,6 +42,15 @@ def test_a_step_is_skipped_by_a_person_at_any_point(name: str) -> None:
 @pytest.mark.parametrize("name", ["chain-1", "chain-2"])
 def test_an_undo_that_failed_is_retried_or_given_up(name: str) -> None:
     explore(BY_NAME[name], Faults(wishes=1, undo_failures=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "effects"), [("chain-1", "guarded"), ("chain-1", "external"), ("chain-2", "guarded")]
+)
+def test_an_undo_is_given_up_while_a_paused_worker_is_in_the_middle_of_it(
+    name: str, effects: Literal["guarded", "external"]
+) -> None:
+    explore(BY_NAME[name], Faults(wishes=1, undo_failures=True, zombies=1, effects=effects))
 
 
 def test_a_person_changes_their_mind_about_an_undo_that_failed() -> None:

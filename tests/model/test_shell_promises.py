@@ -56,6 +56,9 @@ LOSSES = {
         Shell(refused_wake_looks=False), "not_stuck",
         Faults(pauses=1, zombies=1, retries=True, parks=True, cancel=False),
     ),
+    "telling the guard that an undo was given up": Loss(
+        Shell(kept_recorded=False), "one_closing", Faults(wishes=1, undo_failures=True, zombies=1)
+    ),
     "telling the guard that a step is to be skipped": Loss(
         Shell(wish_recorded=False), "one_outcome", Faults(wishes=1, zombies=1)
     ),

@@ -7,7 +7,7 @@ import pytest
 from contracts.failure import Failure
 from events.clock import utc_now
 from events.database import Database
-from events.inbox import GUARD, AlreadyRefused, AlreadyUndone, EffectKey, Inbox
+from events.inbox import GUARD, AlreadyKept, AlreadyRefused, AlreadyUndone, EffectKey, Inbox
 
 KEY = EffectKey("saga", "step")
 REFUSAL = Failure(code="t.no", message="no", effect="none")
@@ -151,3 +151,44 @@ async def test_an_undo_outside_that_was_cut_off_is_done_again(inbox: Inbox) -> N
     await inbox.undo_outside(KEY, counted.undo_outside)
     await inbox.undo_outside(KEY, counted.undo_outside)
     assert counted.undone == [{"reference": "r"}]
+
+
+async def test_an_undo_that_was_given_up_does_not_happen_any_more(inbox: Inbox) -> None:
+    counted = Counted()
+    await inbox.once(KEY, counted.effect)
+    assert await inbox.keep(KEY, by="ada", reason="settled by hand")
+    for late in (
+        inbox.undo(KEY, counted.undo),
+        inbox.undo_outside(KEY, counted.undo_outside),
+        inbox.once(KEY, counted.effect),
+        inbox.intend(KEY),
+        inbox.refuse(KEY, UNSURE),
+        inbox.keep(KEY, by="bob", reason="too"),
+    ):
+        with pytest.raises(AlreadyKept) as caught:
+            await late
+        assert (caught.value.by, caught.value.reason) == ("ada", "settled by hand")
+    assert (counted.effects, counted.undone) == (1, [])
+
+
+async def test_what_was_undone_cannot_be_kept_any_more(inbox: Inbox) -> None:
+    counted = Counted()
+    await inbox.once(KEY, counted.effect)
+    await inbox.undo(KEY, counted.undo)
+    assert not await inbox.keep(KEY, by="ada", reason="too late")
+
+
+async def test_what_never_had_an_effect_needs_no_keeping(inbox: Inbox) -> None:
+    await inbox.refuse(KEY, REFUSAL)
+    with pytest.raises(AlreadyUndone):
+        await inbox.keep(KEY, by="ada", reason="why not")
+
+
+async def test_an_undo_outside_hears_that_it_was_given_up_meanwhile(inbox: Inbox) -> None:
+    async def given_up_meanwhile(output: Any) -> None:
+        assert await inbox.keep(KEY, by="ada", reason="settled by hand")
+
+    await inbox.intend(KEY)
+    await inbox.conclude(KEY, {"n": 1})
+    with pytest.raises(AlreadyKept):
+        await inbox.undo_outside(KEY, given_up_meanwhile)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from contracts.definition import SagaDefinition, Step
 from contracts.facts import FactKind
 from contracts.failure import Conflict, InvalidContract, NotFound
 from contracts.retries import FixedRetry
-from saga.action import ActionContext, Refused, Unavailable
+from saga.action import ActionContext, Refused, StepDatabase, Unavailable
 from saga.state import SagaStatus, StepStatus
 from tests.world import Number, Running, World
 
@@ -211,11 +212,14 @@ def _waits(status: SagaStatus) -> bool:
     return status == SagaStatus.WAITING
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"database": StepDatabase("own")}, {"database": StepDatabase("own"), "external": True}]
+)
 async def test_an_undo_that_is_given_up_lets_the_wave_go_on_and_the_saga_has_failed(
-    running: Running, world: World
+    running: Running, world: World, options: dict[str, Any]
 ) -> None:
     await running.publish(GIVES_UP)
-    async with running.serving(*(world.action(name) for name in "abc")):
+    async with running.serving(*(world.action(name, **options) for name in "abc")):
         saga_id = await wait_for_a_person(running, world)
         await running.client.skip(saga_id, "b", **WHO)
         state = await running.ended(GIVES_UP, saga_id)
