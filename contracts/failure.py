@@ -5,6 +5,7 @@
     │   └── MixedCurrencies       money of two currencies in one sum
     ├── NotFound                  no such saga, definition, version or dead letter
     ├── Conflict                  it exists already, or with another content
+    │   └── Stale                 it was changed since it was read
     └── Unusable                  a server or database cannot be used; the process should exit with 6
 
 Expected outcomes of a step are facts that carry a `Failure`, not exceptions.
@@ -61,6 +62,12 @@ class Conflict(SagaError):
 
     code = "conflict"
     exit_code = EXIT_CONFLICT
+
+
+class Stale(Conflict):
+    """What was to be changed was changed by somebody else since it was read."""
+
+    code = "precondition.failed"
 
 
 class Unusable(SagaError):

@@ -116,6 +116,16 @@ class Names:
         return f"{self.breaker_root}.{name}.{kind}"
 
     @property
+    def workflows(self) -> str:
+        """The KV bucket of the catalogue's records, by the workflow's name."""
+        return f"{self._prefix}-WORKFLOWS"
+
+    @property
+    def workflow_versions(self) -> str:
+        """The KV bucket of workflows' documents, by name and version."""
+        return f"{self._prefix}-WORKFLOW-VERSIONS"
+
+    @property
     def locks(self) -> str:
         """The KV bucket of locks around changes of the topology."""
         return f"{self._prefix}-LOCKS"

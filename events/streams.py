@@ -43,7 +43,7 @@ async def declare(bus: Bus) -> list[Change]:
     due = frozenset({f"{bus.names.timer_root}.due.>"})
     changes += await _apply_consumer(bus, bus.names.timers, TIMEKEEPER, due)
     changes += await _apply_consumer(bus, bus.names.advisories, UNDERTAKER, frozenset(given_up))
-    declared = (_definitions(bus), _breakers(bus), _locks(bus))
+    declared = (_definitions(bus), _breakers(bus), _locks(bus), *_workflows(bus))
     buckets = [config for config in declared if await _create_bucket(bus, config)]
     return changes + [Change("created", f"bucket {config.bucket}") for config in buckets]
 
@@ -138,6 +138,13 @@ def _definitions(bus: Bus) -> api.KeyValueConfig:
     return api.KeyValueConfig(
         bucket=bus.names.definitions, history=1, replicas=bus.settings.replicas, direct=True
     )
+
+
+def _workflows(bus: Bus) -> list[api.KeyValueConfig]:
+    return [
+        api.KeyValueConfig(bucket=bucket, history=1, replicas=bus.settings.replicas, direct=True)
+        for bucket in (bus.names.workflows, bus.names.workflow_versions)
+    ]
 
 
 def _locks(bus: Bus) -> api.KeyValueConfig:

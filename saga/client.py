@@ -104,7 +104,7 @@ class SagaClient(Interventions):
         options = options or StartOptions()
         found = await self._find(definition)
         data = validated_input(found, input)
-        saga_id = _saga_id(found, options)
+        saga_id = saga_id_of(options)
         begun = self._clock()
         subject = self._bus.subjects.checked_fact(found.name, *STARTED_KEY, saga_id)
         started = SagaStarted(input=data, definition_hash=found.content_hash, labels=dict(options.labels))
@@ -162,7 +162,8 @@ class SagaClient(Interventions):
         )
 
 
-def _saga_id(definition: SagaDefinition, options: StartOptions) -> str:
+def saga_id_of(options: StartOptions) -> str:
+    """The id of the saga that a start with these options starts. Raises InvalidContract."""
     if options.saga_id is not None:
         return valid_token(options.saga_id, "saga id")
     if options.idempotency_key is None:

@@ -21,6 +21,7 @@ from saga.log.queries import Queries
 from saga.log.service import LogService
 from saga.log.store import open_log
 from saga.service import ServiceSettings
+from saga.workflows.catalogue import Catalogue
 
 type Next = Callable[[Request], Awaitable[Response]]
 
@@ -94,4 +95,6 @@ async def open_parts(bus: Bus, definitions: Definitions, log_url: str) -> AsyncI
         log = await stack.enter_async_context(LogService(bus, database, definitions))
         default = ServiceSettings().breaker_config
         breakers = await stack.enter_async_context(Ledger(default, utc_now, BreakerBucket(bus)))
-        yield Parts(bus, definitions, SagaClient(bus, definitions), log, Queries(database), breakers)
+        client = SagaClient(bus, definitions)
+        catalogue = await stack.enter_async_context(Catalogue.open(bus, definitions, client))
+        yield Parts(bus, definitions, client, log, Queries(database), breakers, catalogue)

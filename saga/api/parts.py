@@ -8,6 +8,7 @@ from saga.breaker_ledger import Ledger
 from saga.client import SagaClient
 from saga.log.queries import Queries
 from saga.log.service import LogService
+from saga.workflows.catalogue import Catalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +21,4 @@ class Parts:
     log: LogService
     queries: Queries
     breakers: Ledger
+    catalogue: Catalogue

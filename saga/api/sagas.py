@@ -87,7 +87,7 @@ def router(parts: Parts) -> APIRouter:
             traceparent=traceparent,
             source="/api",
         )
-        started = await parts.client.start(body.definition, body.input, options)
+        started = await parts.catalogue.start(body.definition, body.input, options)
         response.headers["Location"] = f"/api/v1/sagas/{started.saga_id}"
         if not started.created:
             response.headers["Idempotency-Replayed"] = "true"

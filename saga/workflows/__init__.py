@@ -1,0 +1,1 @@
+"""Workflows: what is written as data, checked, kept in versions, and started."""
