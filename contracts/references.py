@@ -30,12 +30,12 @@ MAX_OUTPUT: Final = 1_048_576
 _UNCOUNTED_REFERENCES = 16
 """So many values, each no larger than a fact, cannot amount to much; counting them would cost every step."""
 
-type Root = Literal["input", "steps", "item", "output"]
+type Root = Literal["input", "steps", "item", "output", "event"]
 STEP_ROOTS: Final = frozenset[Root]({"input", "steps"})
 ITEM_ROOTS: Final = frozenset[Root]({"input", "steps", "item"})
 
 _TOKENS = re.compile(r"\$\$\{|\\\{\{|\$\{([^{}]*)\}|\{\{([^{}]*)\}\}|\$\{|\{\{")
-_PATH = re.compile(r"^(input|steps|item|output)((?:\.[A-Za-z_][A-Za-z0-9_-]*|\[\d{1,9}\])*)$")
+_PATH = re.compile(r"^(input|steps|item|output|event)((?:\.[A-Za-z_][A-Za-z0-9_-]*|\[\d{1,9}\])*)$")
 _PART = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)|\[(\d+)\]")
 
 type Scope = Mapping[str, Any]
@@ -336,6 +336,7 @@ def _expected(roots: Collection[Root]) -> str:
         "steps": "${steps.step.field}",
         "item": "${item} or ${item.field}",
         "output": "${output.field}",
+        "event": "${event.data.field}",
     }
     return " or ".join(form for root, form in forms.items() if root in roots)
 

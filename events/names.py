@@ -11,6 +11,8 @@ BATCH_COMMIT = "Nats-Batch-Commit"
 
 TIMEKEEPER = "timekeeper"
 """The durable consumer of due timers."""
+SCHEDULER = "scheduler"
+"""The durable consumer of schedules' times that are due."""
 UNDERTAKER = "undertaker"
 """The durable consumer of what the server says it has given up."""
 SAGA_LOG = "saga-log"
@@ -124,6 +126,39 @@ class Names:
     def workflow_versions(self) -> str:
         """The KV bucket of workflows' documents, by name and version."""
         return f"{self._prefix}-WORKFLOW-VERSIONS"
+
+    @property
+    def triggers(self) -> str:
+        """The KV bucket of triggers."""
+        return f"{self._prefix}-TRIGGERS"
+
+    @property
+    def firings(self) -> str:
+        """The stream of what became of firings."""
+        return f"{self._prefix}-FIRINGS"
+
+    @property
+    def schedules(self) -> str:
+        """The stream of schedules' next times: those that are armed, and those that are due."""
+        return f"{self._prefix}-SCHEDULES"
+
+    @property
+    def trigger_root(self) -> str:
+        return f"{self.namespace}.trg" if self.namespace else "trg"
+
+    def firing(self, trigger: str) -> str:
+        return f"{self.trigger_root}.fired.{trigger}"
+
+    def schedule_armed(self, trigger: str) -> str:
+        return f"{self.trigger_root}.at.{trigger}"
+
+    def schedule_due(self, trigger: str) -> str:
+        return f"{self.trigger_root}.due.{trigger}"
+
+    @staticmethod
+    def trigger_consumer(trigger: str) -> str:
+        """The durable consumer of an EVENT trigger, shared by all replicas of the runner."""
+        return f"trigger-{trigger}"
 
     @property
     def locks(self) -> str:

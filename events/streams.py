@@ -16,9 +16,11 @@ from nats.js.kv import KeyValue
 from contracts.facts import MAX_FACT_BYTES
 from contracts.failure import Conflict
 from events.bus import Bus
-from events.names import TIMEKEEPER, UNDERTAKER
+from events.names import SCHEDULER, TIMEKEEPER, UNDERTAKER
 
 _DUPLICATE_WINDOW_S = 600
+FIRINGS_KEPT = 1_000
+"""Of every trigger's history"""
 _LOCK_TTL_S = 30
 _LOCK_POLL_S = 0.05
 # Room for headers beside the largest fact.
@@ -38,12 +40,14 @@ async def declare(bus: Bus) -> list[Change]:
     wanted = [_facts(bus, partition) for partition in range(bus.settings.partitions)]
     wanted += [_dead_letters(bus), _timers(bus)]
     given_up = [bus.names.given_up(config.name or "") for config in wanted]
-    wanted += [_advisories(bus, given_up), _events(bus), _breaker_events(bus)]
+    wanted += [_advisories(bus, given_up), _events(bus), _breaker_events(bus), _firings(bus), _schedules(bus)]
     changes = [change for config in wanted if (change := await _apply_stream(bus, config))]
     due = frozenset({f"{bus.names.timer_root}.due.>"})
     changes += await _apply_consumer(bus, bus.names.timers, TIMEKEEPER, due)
+    times = frozenset({bus.names.schedule_due("*")})
+    changes += await _apply_consumer(bus, bus.names.schedules, SCHEDULER, times)
     changes += await _apply_consumer(bus, bus.names.advisories, UNDERTAKER, frozenset(given_up))
-    declared = (_definitions(bus), _breakers(bus), _locks(bus), *_workflows(bus))
+    declared = (_definitions(bus), _breakers(bus), _triggers(bus), _locks(bus), *_workflows(bus))
     buckets = [config for config in declared if await _create_bucket(bus, config)]
     return changes + [Change("created", f"bucket {config.bucket}") for config in buckets]
 
@@ -131,6 +135,39 @@ def _breaker_events(bus: Bus) -> api.StreamConfig:
 def _breakers(bus: Bus) -> api.KeyValueConfig:
     return api.KeyValueConfig(
         bucket=bus.names.breakers, history=1, replicas=bus.settings.replicas, direct=True
+    )
+
+
+def _firings(bus: Bus) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=bus.names.firings,
+        subjects=[bus.names.firing("*")],
+        max_age=bus.settings.max_age_s,
+        max_msgs_per_subject=FIRINGS_KEPT,
+        duplicate_window=_DUPLICATE_WINDOW_S,
+        num_replicas=bus.settings.replicas,
+        allow_direct=True,
+        deny_delete=True,
+    )
+
+
+def _schedules(bus: Bus) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=bus.names.schedules,
+        subjects=[bus.names.schedule_armed("*"), bus.names.schedule_due("*")],
+        # A trigger has one time ahead of it, and one that is due.
+        max_msgs_per_subject=1,
+        num_replicas=bus.settings.replicas,
+        duplicate_window=_DUPLICATE_WINDOW_S,
+        allow_direct=True,
+        allow_msg_schedules=True,
+        allow_rollup_hdrs=True,
+    )
+
+
+def _triggers(bus: Bus) -> api.KeyValueConfig:
+    return api.KeyValueConfig(
+        bucket=bus.names.triggers, history=1, replicas=bus.settings.replicas, direct=True
     )
 
 

@@ -1,0 +1,177 @@
+"""Triggers on the bus: the bucket they are kept in, the consumers of those that listen, the times of those that wait,
+and the history of their firings.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from nats.errors import Error as NatsError
+from nats.js import api
+from nats.js.errors import NotFoundError
+
+from contracts.failure import InvalidContract, Stale
+from contracts.triggers import DueTime, EventTrigger, Firing, TriggerRecord
+from events.bus import Bus
+from events.names import EXPECTED_SEQUENCE, MSG_ID
+from events.publish import Fenced, PublishFailed
+from events.read import StreamMessage, stored, watch_stream
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTrigger:
+    """A record, and the revision of the bucket at which it was written."""
+
+    record: TriggerRecord
+    revision: int
+
+
+class TriggerBucket:
+    """The triggers by name. Reads go to the bucket's leader: whoever was answered a write finds it."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._bucket = bus.names.triggers
+
+    async def read(self, name: str) -> KeptTrigger | None:
+        """The trigger as it is on the server, deleted or not. Raises ReadFailed, InvalidContract."""
+        found = await stored(self._bus, f"KV_{self._bucket}", subject=self._key(name))
+        return KeptTrigger(TriggerRecord.decode(found.data or b""), found.seq or 0) if found else None
+
+    async def write(self, record: TriggerRecord, over: int) -> KeptTrigger:
+        """Write a record over that revision, 0 for none. Raises Stale if another one is there, PublishFailed."""
+        payload = record.model_dump_json().encode()
+        headers = {EXPECTED_SEQUENCE: str(over)}
+        try:
+            done = await self._bus.publisher.send(self._key(record.trigger.name), payload, headers)
+        except Fenced as error:
+            found = await self.read(record.trigger.name)
+            if found and found.record == record:
+                # Our own write, of which only the acknowledgement was lost.
+                return found
+            name = record.trigger.name
+            raise Stale(f"trigger {name} has changed since it was read: read it again") from error
+        return KeptTrigger(record, done.sequence)
+
+    async def watch(self) -> AsyncGenerator[list[KeptTrigger]]:
+        """All triggers, then every change, for ever; an empty list tells that all have been given out."""
+        async for messages in watch_stream(self._bus, f"KV_{self._bucket}", [f"$KV.{self._bucket}.>"]):
+            found = [kept for message in messages if (kept := _kept(message))]
+            if found or not messages:
+                yield found
+
+    def _key(self, name: str) -> str:
+        return f"$KV.{self._bucket}.{name}"
+
+
+def _kept(message: StreamMessage) -> KeptTrigger | None:
+    try:
+        return KeptTrigger(TriggerRecord.decode(message.payload), message.sequence)
+    except InvalidContract as error:
+        log.error("triggers.unreadable", subject=message.subject, reason=str(error))
+        return None
+
+
+def subject_of(bus: Bus, trigger: EventTrigger) -> str:
+    """What an EVENT trigger listens to."""
+    if trigger.event is not None:
+        return f"{bus.subjects.events_root}.{trigger.event}.*"
+    return trigger.subject or ""
+
+
+async def stream_of(bus: Bus, trigger: EventTrigger) -> str:
+    """The stream that keeps what an EVENT trigger listens to. Raises InvalidContract if none does."""
+    subject = subject_of(bus, trigger)
+    try:
+        return str(await bus.jetstream.find_stream_name_by_subject(subject))
+    except NotFoundError as error:
+        raise InvalidContract(
+            f"no stream keeps messages on {subject!r}: publish events as <domain>.<event>, or add a stream for it"
+        ) from error
+
+
+async def listen(bus: Bus, trigger: EventTrigger) -> None:
+    """Have the server keep for this trigger what is published from now on. Nothing if it does already.
+
+    Raises InvalidContract if no stream keeps its subject.
+    """
+    stream, name = await stream_of(bus, trigger), bus.names.trigger_consumer(trigger.name)
+    try:
+        await bus.jetstream.consumer_info(stream, name)
+    except NotFoundError:
+        await bus.jetstream.add_consumer(
+            stream,
+            api.ConsumerConfig(
+                name=name,
+                durable_name=name,
+                filter_subjects=[subject_of(bus, trigger)],
+                deliver_policy=api.DeliverPolicy.NEW,
+                ack_policy=api.AckPolicy.EXPLICIT,
+                ack_wait=bus.settings.ack_wait_s,
+                max_deliver=-1,
+                max_ack_pending=1_000,
+            ),
+        )
+
+
+async def listen_no_more(bus: Bus, trigger: EventTrigger) -> None:
+    """What is published while nobody listens starts nothing later."""
+    try:
+        stream = await stream_of(bus, trigger)
+        await bus.jetstream.delete_consumer(stream, bus.names.trigger_consumer(trigger.name))
+    except (InvalidContract, NotFoundError):
+        log.debug("triggers.was_not_listening", trigger=trigger.name)
+
+
+async def arm_schedule(bus: Bus, due: DueTime) -> None:
+    """Have the server give the time back when it has come; the one before it is replaced. Raises PublishFailed."""
+    headers = {
+        "Nats-Schedule": f"@at {due.at.isoformat()}",
+        "Nats-Schedule-Target": bus.names.schedule_due(due.trigger),
+    }
+    await bus.publisher.send(bus.names.schedule_armed(due.trigger), due.model_dump_json().encode(), headers)
+
+
+async def disarm_schedule(bus: Bus, trigger: str) -> None:
+    """Forget the times of a schedule. Raises PublishFailed if the server does not answer."""
+    try:
+        for subject in (bus.names.schedule_armed(trigger), bus.names.schedule_due(trigger)):
+            await bus.jetstream.purge_stream(bus.names.schedules, subject=subject)
+    except (NatsError, TimeoutError) as error:
+        raise PublishFailed(f"trigger {trigger} is still armed: {error or type(error).__name__}") from error
+
+
+async def armed_time(bus: Bus, trigger: str) -> datetime | None:
+    """The next time of a schedule, as the server has it. Raises ReadFailed."""
+    found = await stored(bus, bus.names.schedules, subject=bus.names.schedule_armed(trigger))
+    return DueTime.decode(found.data or b"").at if found else None
+
+
+async def note_firing(bus: Bus, firing: Firing) -> None:
+    """Add a firing to the history, once by its id. Raises PublishFailed."""
+    await bus.publisher.send(
+        bus.names.firing(firing.trigger), firing.model_dump_json().encode(), {MSG_ID: firing.id}
+    )
+
+
+async def firings(
+    bus: Bus, trigger: str, *, before: int | None = None, limit: int = 50
+) -> list[tuple[int, Firing]]:
+    """The firings of a trigger before a sequence, the newest first, each with its sequence."""
+    found: list[tuple[int, Firing]] = []
+    subject = [bus.names.firing(trigger)]
+    async with aclosing(watch_stream(bus, bus.names.firings, subject)) as batches:
+        async for messages in batches:
+            if not messages:
+                break
+            for message in messages:
+                try:
+                    found.append((message.sequence, Firing.decode(message.payload)))
+                except InvalidContract as error:
+                    log.error("triggers.unreadable", subject=message.subject, reason=str(error))
+    earlier = [one for one in reversed(found) if before is None or one[0] < before]
+    return earlier[:limit]
