@@ -1,4 +1,7 @@
-"""`/api/v1/breakers`: the circuit breakers that all replicas share; every change has a who and a why."""
+"""`/api/v1/breakers`: the circuit breakers that all replicas share; every change has a who and a why.
+
+Also as `/api/v1/circuit-breakers`, by the name that workflows know them by.
+"""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -92,18 +95,25 @@ class BreakerPage(BaseModel):
 
 
 def router(parts: Parts) -> APIRouter:
-    """The routes over these parts."""
-    routes = APIRouter(prefix="/api/v1/breakers", tags=["breakers"])
+    """The routes over these parts, below both names."""
+    routes = APIRouter()
+    routes.include_router(_routes(parts, "/api/v1/breakers", "Breaker"))
+    routes.include_router(_routes(parts, "/api/v1/circuit-breakers", "CircuitBreaker"))
+    return routes
+
+
+def _routes(parts: Parts, prefix: str, noun: str) -> APIRouter:
+    routes = APIRouter(prefix=prefix, tags=["breakers"])
     ledger = parts.breakers
 
     def summary(record: BreakerRecord) -> BreakerSummary:
         return BreakerSummary.of(record, ledger.default)
 
-    @routes.get("", operation_id="listBreakers")
+    @routes.get("", operation_id=f"list{noun}s")
     async def list_breakers() -> BreakerPage:
         return BreakerPage(items=[summary(record) for record in ledger.records()])
 
-    @routes.get("/{name}", operation_id="getBreaker")
+    @routes.get("/{name}", operation_id=f"get{noun}")
     async def get_breaker(name: _Name) -> BreakerAnswer:
         valid_breaker_name(name)
         found = next((record for record in ledger.records() if record.name == name), None)
@@ -115,17 +125,17 @@ def router(parts: Parts) -> APIRouter:
         ]
         return BreakerAnswer(**summary(found).model_dump(), transitions=moves)
 
-    @routes.put("/{name}/config", operation_id="configureBreaker")
+    @routes.put("/{name}/config", operation_id=f"configure{noun}")
     async def configure(name: _Name, body: BreakerConfigRequest) -> BreakerSummary:
         word = Configure(at=utc_now(), by=body.by, reason=body.reason, config=body.config)
         return summary(await ledger.rule(valid_breaker_name(name), word))
 
-    @routes.post("/{name}/reset", operation_id="resetBreaker")
+    @routes.post("/{name}/reset", operation_id=f"reset{noun}")
     async def reset(name: _Name, body: BreakerWords) -> BreakerSummary:
         word = Reset(at=utc_now(), by=body.by, reason=body.reason)
         return summary(await ledger.rule(valid_breaker_name(name), word))
 
-    @routes.delete("/{name}", operation_id="deleteBreaker")
+    @routes.delete("/{name}", operation_id=f"delete{noun}")
     async def delete(name: _Name, by: _By, reason: _Reason) -> BreakerSummary:
         word = Delete(at=utc_now(), by=by, reason=reason)
         return summary(await ledger.rule(valid_breaker_name(name), word))

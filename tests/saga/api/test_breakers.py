@@ -123,3 +123,17 @@ async def test_a_wrong_request_is_a_problem(
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert not pointer or any(pointer in one["pointer"] for one in answer.json()["errors"])
+
+
+async def test_the_name_that_workflows_know_leads_to_the_same_breakers(
+    api: httpx2.AsyncClient, opened: Breaker
+) -> None:
+    await shown(api, "open", 1)
+    path = "/api/v1/circuit-breakers"
+    (listed,) = (await api.get(path)).json()["items"]
+    assert (listed["name"], listed["state"]) == ("operator.mpesa", "open")
+    assert (await api.put(f"{path}/operator.mpesa/config", json={"config": WANTED, **ADA})).status_code == 200
+    assert (await api.post(f"{path}/operator.mpesa/reset", json=ADA)).json()["state"] == "closed"
+    assert (await api.get(f"{path}/operator.mpesa")).json()["config"] == WANTED
+    assert (await api.delete(f"{path}/operator.mpesa", params=ADA)).status_code == 200
+    assert (await api.get(BREAKERS)).json() == {"items": []}
