@@ -149,7 +149,10 @@ class HttpResponse(_Contract):
 
 
 class CallWebhook(_Contract):
-    """Tell an endpoint, signed by Standard Webhooks. With several secrets each signs: rotate by adding one."""
+    """Tell a URL, or an endpoint that was set up by name, signed by Standard Webhooks.
+
+    A URL comes with the secrets that sign (each does: rotate by adding one), an endpoint has its own.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -164,11 +167,20 @@ class CallWebhook(_Contract):
         }
     )
 
-    url: Url
+    url: Url = ""
+    endpoint: Name | Literal[""] = ""
     type: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$", max_length=128)]
     data: JsonValue
-    secrets: tuple[SecretName, ...] = Field(min_length=1, max_length=4)
+    secrets: tuple[SecretName, ...] = Field(default=(), min_length=1, max_length=4)
     timeout_s: float = Field(default=10.0, gt=0, le=30)
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if bool(self.url) == bool(self.endpoint):
+            raise ValueError("expected one of url and endpoint")
+        if bool(self.secrets) != bool(self.url):
+            raise ValueError("secrets belong to url, and url needs them; an endpoint has its own")
+        return self
 
 
 class WebhookDelivered(_Contract):

@@ -3,7 +3,8 @@
 By import at run time, because nothing in this package may depend on a domain.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -11,7 +12,11 @@ from typing import Any
 from contracts.actions import DOMAINS
 from contracts.definition import SagaDefinition
 from contracts.failure import InvalidContract, NotFound
-from saga.action import Action
+from saga.action import Action, Environment
+from saga.service import ServiceSettings
+
+type DomainApi = Callable[[ServiceSettings, Environment], AbstractAsyncContextManager[Sequence[Any]]]
+"""Opens what a domain answers over HTTP itself, as FastAPI routers"""
 
 
 def known_domain(domain: str) -> str:
@@ -55,6 +60,15 @@ def domain_customized(domain: str, config: Mapping[str, Any]) -> tuple[SagaDefin
         problems = "; ".join(f"{problem.pointer}: {problem.detail}" for problem in customized.problems)
         raise InvalidContract(f"configuration for {domain}: {problems}")
     return customized.definition, customized.warnings
+
+
+def domain_api(domain: str) -> DomainApi | None:
+    """What a domain answers over HTTP itself (`services.<domain>.api`); None if it has nothing. Raises NotFound."""
+    name = f"services.{known_domain(domain)}.api"
+    if find_spec(name) is None:
+        return None
+    opened: DomainApi = import_module(name).open_api
+    return opened
 
 
 def _compare(domain: str, actions: list[Action]) -> None:

@@ -1,10 +1,10 @@
 """The FastAPI application over open parts."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.types import Message
 
 from contracts.facts import MAX_FACT_BYTES
@@ -26,10 +26,19 @@ from saga.workflows.catalogue import Catalogue
 type Next = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(parts: Parts) -> FastAPI:
-    """The API. Documentation pages that load scripts from elsewhere are off; `/openapi.json` is there."""
+def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
+    """The API, and what domains answer beside it."""
+    modules = (sagas, interventions, dead_letters, breakers, definitions, health)
+    return routed("Saga log", [*(module.router(parts) for module in modules), *more])
+
+
+def routed(title: str, routers: Sequence[APIRouter]) -> FastAPI:
+    """An application of these routes, with problems for errors and a limit for bodies.
+
+    Documentation pages that load scripts from elsewhere are off; `/openapi.json` is there.
+    """
     app = FastAPI(
-        title="Saga log",
+        title=title,
         version=version("choreographed-sagas"),
         docs_url=None,
         redoc_url=None,
@@ -37,8 +46,8 @@ def create_app(parts: Parts) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(BodyLimit)
-    for module in (sagas, interventions, dead_letters, breakers, definitions, health):
-        app.include_router(module.router(parts))
+    for router in routers:
+        app.include_router(router)
     return app
 
 

@@ -31,6 +31,7 @@ simulate.add_to(app)
 app.add_typer(definitions_app, name="definitions")
 app.add_typer(schemas_app, name="schemas")
 
+_LOG_PORT = 8900
 _SAGA_COLUMNS = ("saga_id", "definition", "status", "started_at", "duration_ms")
 
 
@@ -70,13 +71,19 @@ def up(
 @app.command()
 def serve(
     what: Annotated[str, typer.Argument(help="A domain, or `log` for the saga log.")],
-    port: Annotated[int, typer.Option(help="Port of the saga log's API.")] = 8900,
-    host: Annotated[str, typer.Option(help="Address of the saga log's API.")] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port of the API: 8900 for the saga log; for a domain none unless given."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address of the API.")] = "127.0.0.1",
 ) -> None:
     """All participants of a domain, or the saga log, in one process, on the server in NATS_URL."""
     from saga.cli.system import serve_domain, serve_log
 
-    _run(serve_log(host, port) if what == "log" else serve_domain(what))
+    if what == "log":
+        _run(serve_log(host, _LOG_PORT if port is None else port))
+    else:
+        _run(serve_domain(what, host, port))
 
 
 @app.command()

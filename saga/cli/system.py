@@ -23,12 +23,12 @@ from events.read import follow as follow_facts
 from events.servers import without_secrets
 from events.settings import BusSettings
 from events.streams import declare
-from saga.api.app import create_app, open_parts
+from saga.api.app import create_app, open_parts, routed
 from saga.api.parts import Parts
 from saga.api.server import serve_api
 from saga.cli.output import say
 from saga.client import SagaClient
-from saga.domains import domain_actions, domain_definitions, known_domain
+from saga.domains import domain_actions, domain_api, domain_definitions, known_domain
 from saga.service import ServiceSettings, serve, settle
 from saga.topology import consumers_for
 
@@ -82,9 +82,19 @@ async def running(
         actions = [action for domain in domains for action in domain_actions(domain)]
         told = {**environment, OPERATOR_URL: sandbox_url}
         await stack.enter_async_context(serve(actions, bus, definitions, settings, environment=told))
-        api_url = await stack.enter_async_context(serve_api(create_app(parts), host, port))
+        routers = await _routers(stack, domains, settings, told)
+        api_url = await stack.enter_async_context(serve_api(create_app(parts, routers), host, port))
         settle()
         yield System(parts, api_url, sandbox_url, settings)
+
+
+async def _routers(
+    stack: AsyncExitStack, domains: Sequence[str], settings: ServiceSettings, environment: Mapping[str, str]
+) -> list[Any]:
+    """What these domains answer over HTTP themselves."""
+    opened = [open_api for domain in domains if (open_api := domain_api(domain))]
+    found = [await stack.enter_async_context(open_api(settings, environment)) for open_api in opened]
+    return [router for routers in found for router in routers]
 
 
 def _sandbox(data: Path, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:
@@ -108,18 +118,28 @@ async def up(domains: Sequence[str], host: str, port: int, data: Path) -> None:
         await asyncio.Event().wait()
 
 
-async def serve_domain(domain: str) -> None:
-    """A domain's participants, until stopped."""
-    actions = domain_actions(domain)
-    async with await Bus.connect(BusSettings()) as bus:
+async def serve_domain(domain: str, host: str, port: int | None) -> None:
+    """A domain's participants, and with a port what it answers over HTTP itself, until stopped.
+
+    Raises InvalidContract if there is a port, and the domain answers nothing.
+    """
+    actions, settings = domain_actions(domain), ServiceSettings()
+    if port is not None and domain_api(domain) is None:
+        raise InvalidContract(f"{domain} answers nothing over HTTP: leave --port out")
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(await Bus.connect(BusSettings()))
         await declare(bus)
-        async with Definitions.open(bus) as definitions:
-            for definition in domain_definitions(domain):
-                await definitions.publish(definition, consumers_for)
-            async with serve(actions, bus, definitions, ServiceSettings()):
-                settle()
-                say(f"{domain}: {len(actions)} participants on {without_secrets(bus.settings.url)}")
-                await asyncio.Event().wait()
+        definitions = await stack.enter_async_context(Definitions.open(bus))
+        for definition in domain_definitions(domain):
+            await definitions.publish(definition, consumers_for)
+        await stack.enter_async_context(serve(actions, bus, definitions, settings))
+        if port is not None:
+            routers = await _routers(stack, [domain], settings, os.environ)
+            url = await stack.enter_async_context(serve_api(routed(domain, routers), host, port))
+            say(f"API        {url}/api/v1")
+        settle()
+        say(f"{domain}: {len(actions)} participants on {without_secrets(bus.settings.url)}")
+        await asyncio.Event().wait()
 
 
 async def serve_log(host: str, port: int) -> None:

@@ -1,9 +1,5 @@
 """Questions to the log. Every answer is one consistent reading and tells up to which fact it knows."""
 
-import base64
-import binascii
-import hashlib
-import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,8 +9,9 @@ from sqlalchemy import Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.facts import Recorded
-from contracts.failure import InvalidContract, NotFound
+from contracts.failure import NotFound
 from events.database import Database
+from saga.cursors import fingerprint, read_moment, write_cursor
 from saga.log.project import stored_facts
 from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow, table_of
 
@@ -35,7 +32,7 @@ class Filter:
     query: str | None = None
 
     def fingerprint(self) -> str:
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+        return fingerprint(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ class Queries:
         """A page of sagas. Raises InvalidContract if the cursor is not one of this filter."""
         query = _filtered(select(_SAGAS), wanted)
         if cursor is not None:
-            started_at, saga_id = _read_cursor(cursor, wanted)
+            started_at, saga_id = read_moment(cursor, wanted.fingerprint())
             query = query.where(tuple_(_SAGAS.c.started_at, _SAGAS.c.saga_id) < (started_at, saga_id))
         query = query.order_by(_SAGAS.c.started_at.desc(), _SAGAS.c.saga_id.desc()).limit(limit + 1)
         async with self._database.reading() as connection:
@@ -184,18 +181,4 @@ def _filtered(query: Select[Any], wanted: Filter) -> Select[Any]:
 
 
 def _write_cursor(row: dict[str, Any], wanted: Filter) -> str:
-    parts = [row["started_at"].isoformat(), row["saga_id"], wanted.fingerprint()]
-    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str, wanted: Filter) -> tuple[datetime, str]:
-    try:
-        started_at, saga_id, fingerprint = json.loads(
-            base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        )
-        if fingerprint == wanted.fingerprint():
-            return datetime.fromisoformat(started_at), str(saga_id)
-    except (ValueError, TypeError, binascii.Error):
-        # Anything that is no cursor is answered alike.
-        fingerprint = ""
-    raise InvalidContract("the cursor is not one of this query: begin again without it")
+    return write_cursor([row["started_at"].isoformat(), row["saga_id"]], wanted.fingerprint())

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sqlalchemy import tuple_
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -11,8 +12,8 @@ from events.database import one_at_a_time
 from services.integrations.tables import StoredRule
 
 
-async def store_rule(session: AsyncSession, rule: TransformationRule, now: datetime) -> None:
-    """Store a version of a rule; the same again is nothing. Raises Conflict if it exists with other content."""
+async def store_rule(session: AsyncSession, rule: TransformationRule, now: datetime) -> bool:
+    """Store a version of a rule; False if the same was there. Raises Conflict if it exists with other content."""
     content = rule.model_dump(mode="json", by_alias=True)
     await one_at_a_time(session, f"rule {rule.name}")
     present = await session.get(StoredRule, (rule.name, rule.version))
@@ -20,6 +21,7 @@ async def store_rule(session: AsyncSession, rule: TransformationRule, now: datet
         session.add(StoredRule(name=rule.name, version=rule.version, stored_at=now, rule=content))
     elif present.rule != content:
         raise Conflict(f"rule {rule.name}@{rule.version} exists with another content: store a new version")
+    return present is None
 
 
 async def find_rule(session: AsyncSession, reference: RuleReference) -> TransformationRule:
@@ -31,3 +33,15 @@ async def find_rule(session: AsyncSession, reference: RuleReference) -> Transfor
     if found is None:
         raise NotFound(f"no transformation rule {reference.name}@{reference.version or 'latest'}")
     return TransformationRule.model_validate(found.rule)
+
+
+async def rules_after(
+    session: AsyncSession, place: tuple[str, str], limit: int, name: str | None = None
+) -> list[StoredRule]:
+    """Versions of rules by name and version, after a place; of one rule if it is named."""
+    at = tuple_(col(StoredRule.name), col(StoredRule.version))
+    query = select(StoredRule).where(at > place)
+    if name is not None:
+        query = query.where(StoredRule.name == name)
+    ordered = query.order_by(col(StoredRule.name), col(StoredRule.version)).limit(limit)
+    return list((await session.exec(ordered)).all())

@@ -19,13 +19,29 @@ class StoredRule(SQLModel, table=True):
     rule: dict[str, object] = Field(sa_type=JSON)
 
 
+class WebhookEndpoint(SQLModel, table=True):
+    """webhook_call: an endpoint that was set up. `settings` are its `EndpointSettings`."""
+
+    __tablename__ = "webhook_endpoints"
+
+    name: str = Field(primary_key=True)
+    settings: dict[str, object] = Field(sa_type=JSON)
+    created_at: datetime = Field(sa_type=UtcText)
+    updated_at: datetime = Field(sa_type=UtcText)
+
+
 class WebhookDelivery(SQLModel, table=True):
-    """webhook_call: what is to be told to whom. `body` are the bytes that are signed, the same every time."""
+    """webhook_call: what is to be told to whom. `body` are the bytes that are signed, the same every time.
+
+    `endpoint` is empty if the step gave a URL; else `url` and `secrets` are the endpoint's at the last attempt.
+    """
 
     __tablename__ = "webhook_deliveries"
 
     webhook_id: str = Field(primary_key=True)
     saga_id: str = Field(index=True)
+    endpoint: str = Field(default="", index=True)
+    type: str = ""
     url: str
     secrets: list[str] = Field(sa_type=JSON)
     body: bytes = Field(sa_type=LargeBinary)

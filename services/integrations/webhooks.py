@@ -19,6 +19,7 @@ from events.clock import Clock, monotonic
 from events.database import Database
 from saga.action import EffectUnknown, Refused, Unavailable
 from services.integrations.calls import EXCERPT, Outside, hide, retry_after_s, send
+from services.integrations.endpoints import addressee
 from services.integrations.outbound import Answer, Limits, Request
 from services.integrations.tables import WebhookAttempt, WebhookDelivery
 
@@ -50,12 +51,17 @@ class Webhooks:
     clock: Clock
 
     async def noted(self, delivery: WebhookDelivery) -> WebhookDelivery:
-        """The delivery as it was first noted: another try tells the same."""
+        """The delivery as it was first noted: another try tells the same, an endpoint where it is now.
+
+        Raises Refused if it is for an endpoint that is not to hear of it.
+        """
         async with self.database.transaction() as session:
-            known = await session.get(WebhookDelivery, delivery.webhook_id)
-            if known is None:
-                session.add(delivery)
-            return known or delivery
+            known = await session.get(WebhookDelivery, delivery.webhook_id) or delivery
+            if known.endpoint:
+                endpoint = await addressee(session, known.endpoint, known.type)
+                known.url, known.secrets = endpoint.url, list(endpoint.secrets)
+            session.add(known)
+        return known
 
     async def deliver(self, delivery: WebhookDelivery, *, redelivery: bool = False) -> int:
         """One attempt; the status that was answered. Raises Refused, Unavailable, EffectUnknown."""
@@ -77,12 +83,12 @@ class Webhooks:
         return _judged(answer, now)
 
     async def redeliver(self, webhook_id: str) -> int:
-        """Tell it once more, with the same id and bytes. Raises NotFound, and as `deliver`."""
+        """Tell it once more, with the same id and bytes. Raises NotFound, and as `noted` and `deliver`."""
         async with self.database.transaction() as session:
             delivery = await session.get(WebhookDelivery, webhook_id)
         if delivery is None:
             raise NotFound(f"no webhook delivery {webhook_id!r}")
-        return await self.deliver(delivery, redelivery=True)
+        return await self.deliver(await self.noted(delivery), redelivery=True)
 
     async def _sent(self, delivery: WebhookDelivery, now: datetime) -> tuple[list[str], Answer]:
         url = httpx2.URL(delivery.url)

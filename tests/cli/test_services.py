@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from contracts.failure import InvalidContract, NotFound
@@ -14,8 +15,9 @@ from events.bus import Bus
 from events.definitions import Definitions
 from events.settings import BusSettings
 from events.streams import declare
+from saga.cli import system
 from saga.client import SagaClient
-from saga.domains import domain_actions, domain_definitions
+from saga.domains import domain_actions, domain_api, domain_definitions
 from saga.topology import consumers_for
 from services.payments import STEP_MODULES
 from tests.world import Running
@@ -63,3 +65,20 @@ async def test_faststream_runs_one_step_service(nats_url: str, namespace: str, t
             finally:
                 process.terminate()
                 await process.wait()
+
+
+async def test_a_domain_answers_for_itself_beside_everything_else(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "NATS_URL"}
+    async with (
+        system.running(["integrations"], tmp_path, environment=environment) as up,
+        httpx2.AsyncClient(base_url=up.api_url, trust_env=False) as client,
+    ):
+        for path in ("/api/v1/webhooks", "/api/v1/webhook-deliveries", "/api/v1/transformation-rules"):
+            assert (await client.get(path)).json() == {"items": [], "next_cursor": None}
+        assert "/api/v1/webhooks/{name}" in (await client.get("/openapi.json")).json()["paths"]
+
+
+async def test_a_domain_without_answers_is_given_no_port() -> None:
+    assert domain_api("payments") is None
+    with pytest.raises(InvalidContract, match="leave --port out"):
+        await system.serve_domain("payments", "127.0.0.1", 0)
