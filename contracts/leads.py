@@ -8,9 +8,10 @@ from contracts.integrations import Url
 
 
 class LeadQualified(Event, name="lead.qualified"):
-    """A lead is worth asking carriers for quotes."""
+    """A lead is worth asking carriers for quotes. `store`: where it is kept."""
 
     lead_id: str = Field(pattern=r"^[A-Z0-9-]{1,32}$")
+    store: Url
 
 
 class SubmitLead(BaseModel):

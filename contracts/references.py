@@ -33,6 +33,7 @@ _UNCOUNTED_REFERENCES = 16
 type Root = Literal["input", "steps", "item", "output", "event"]
 STEP_ROOTS: Final = frozenset[Root]({"input", "steps"})
 ITEM_ROOTS: Final = frozenset[Root]({"input", "steps", "item"})
+EVENT_ROOTS: Final = frozenset[Root]({"event"})
 
 _TOKENS = re.compile(r"\$\$\{|\\\{\{|\$\{([^{}]*)\}|\{\{([^{}]*)\}\}|\$\{|\{\{")
 _PATH = re.compile(r"^(input|steps|item|output|event)((?:\.[A-Za-z_][A-Za-z0-9_-]*|\[\d{1,9}\])*)$")
@@ -172,7 +173,7 @@ def rewrite(value: Any, change: Callable[[Reference], Reference]) -> Any:
 
 
 def _rewritten(match: re.Match[str], change: Callable[[Reference], Reference]) -> str:
-    text = match[1] if match[1] is not None else match[2] and _long_form(match[2].strip())
+    text = match[1] if match[1] is not None else match[2] and _long_form(match[2].strip(), ITEM_ROOTS)
     try:
         reference = parse_reference(text, ITEM_ROOTS) if text else None
     except InvalidContract:
@@ -312,7 +313,7 @@ def _parts(text: str, roots: frozenset[Root]) -> Iterator[str | Reference]:
             case _, str() as path, _:
                 yield parse_reference(path, roots)
             case _, _, str() as path:
-                yield parse_reference(_long_form(path.strip()), roots)
+                yield parse_reference(_long_form(path.strip(), roots), roots)
             case "${", _, _:
                 raise InvalidContract(
                     f"{text!r:.200}: '${{' without its '}}' (write '$${{' for a literal '${{')"
@@ -326,7 +327,9 @@ def _parts(text: str, roots: frozenset[Root]) -> Iterator[str | Reference]:
         yield text[end:]
 
 
-def _long_form(path: str) -> str:
+def _long_form(path: str, roots: frozenset[Root]) -> str:
+    if roots == EVENT_ROOTS:
+        return path if re.match(r"event(?![\w-])", path) else f"event.data.{path}"
     return path if re.match(r"(input|steps|item|output)(?![\w-])", path) else f"input.{path}"
 
 

@@ -4,7 +4,7 @@
     EVENT       a message on the bus                   WEBHOOK    an HTTP request, signed by Standard Webhooks
     SCHEDULE    a cron expression in a time zone
 
-The event of a firing: `id` (one saga for each), `type`, `subject`, `time`, and `data`.
+The event of a firing: `id` and `source` (one saga for each), `type`, `subject`, `time`, and `data`.
 """
 
 from enum import StrEnum
@@ -28,7 +28,6 @@ from contracts.integrations import Expression, SecretName
 from contracts.pointers import Problem, place
 
 WHOLE_EVENT: Final = "${event.data}"
-MAX_KEPT_BODY = 65_536
 
 WorkflowName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}(@[A-Za-z0-9][A-Za-z0-9_.-]{0,31})?$")
@@ -74,6 +73,11 @@ class EventTrigger(_Trigger):
         if (self.event is None) == (self.subject is None):
             raise ValueError("expected either event or subject")
         return self
+
+    @property
+    def heard(self) -> tuple[str | None, str | None]:
+        """What it listens to."""
+        return self.event, self.subject
 
 
 class WebhookTrigger(_Trigger):
@@ -139,7 +143,13 @@ class TriggerRecord(BaseModel):
     created_at: AwareDatetime
     updated_at: AwareDatetime
     by: str = ""
+    reason: str = ""
     deleted: bool = False
+
+    @property
+    def active(self) -> bool:
+        """Whether it fires."""
+        return self.trigger.enabled and not self.deleted
 
     @classmethod
     def decode(cls, payload: bytes) -> "TriggerRecord":

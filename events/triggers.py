@@ -5,7 +5,6 @@ and the history of their firings.
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 from nats.errors import Error as NatsError
@@ -17,9 +16,11 @@ from contracts.triggers import DueTime, EventTrigger, Firing, TriggerRecord
 from events.bus import Bus
 from events.names import EXPECTED_SEQUENCE, MSG_ID
 from events.publish import Fenced, PublishFailed
-from events.read import StreamMessage, stored, watch_stream
+from events.read import StreamMessage, answered, stored, watch_stream
 
 log = structlog.get_logger(__name__)
+
+_MAX_UNANSWERED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,47 +85,58 @@ def subject_of(bus: Bus, trigger: EventTrigger) -> str:
 
 
 async def stream_of(bus: Bus, trigger: EventTrigger) -> str:
-    """The stream that keeps what an EVENT trigger listens to. Raises InvalidContract if none does."""
+    """The stream that keeps what an EVENT trigger listens to. Raises InvalidContract if none does, ReadFailed."""
     subject = subject_of(bus, trigger)
-    try:
-        return str(await bus.jetstream.find_stream_name_by_subject(subject))
-    except NotFoundError as error:
-        raise InvalidContract(
-            f"no stream keeps messages on {subject!r}: publish events as <domain>.<event>, or add a stream for it"
-        ) from error
+    with answered(f"the stream of {subject}"):
+        try:
+            return str(await bus.jetstream.find_stream_name_by_subject(subject))
+        except NotFoundError as error:
+            raise InvalidContract(
+                f"no stream keeps messages on {subject!r}: publish events as <domain>.<event>, or add a stream"
+            ) from error
 
 
 async def listen(bus: Bus, trigger: EventTrigger) -> None:
     """Have the server keep for this trigger what is published from now on. Nothing if it does already.
 
-    Raises InvalidContract if no stream keeps its subject.
+    Raises InvalidContract if no stream keeps its subject, ReadFailed if the server does not answer.
     """
-    stream, name = await stream_of(bus, trigger), bus.names.trigger_consumer(trigger.name)
+    stream, subject = await stream_of(bus, trigger), subject_of(bus, trigger)
+    config = api.ConsumerConfig(
+        name=bus.names.trigger_consumer(trigger.name),
+        durable_name=bus.names.trigger_consumer(trigger.name),
+        filter_subjects=[subject],
+        deliver_policy=api.DeliverPolicy.NEW,
+        ack_policy=api.AckPolicy.EXPLICIT,
+        ack_wait=bus.settings.ack_wait_s,
+        max_deliver=-1,
+        max_ack_pending=_MAX_UNANSWERED,
+    )
+    with answered(stream):
+        if await _hears(bus, stream, config.name or "") != [subject]:
+            await bus.jetstream.add_consumer(stream, config)
+
+
+async def _hears(bus: Bus, stream: str, consumer: str) -> list[str]:
     try:
-        await bus.jetstream.consumer_info(stream, name)
+        config = (await bus.jetstream.consumer_info(stream, consumer)).config
     except NotFoundError:
-        await bus.jetstream.add_consumer(
-            stream,
-            api.ConsumerConfig(
-                name=name,
-                durable_name=name,
-                filter_subjects=[subject_of(bus, trigger)],
-                deliver_policy=api.DeliverPolicy.NEW,
-                ack_policy=api.AckPolicy.EXPLICIT,
-                ack_wait=bus.settings.ack_wait_s,
-                max_deliver=-1,
-                max_ack_pending=1_000,
-            ),
-        )
+        return []
+    return list(config.filter_subjects or filter(None, [config.filter_subject]))
 
 
 async def listen_no_more(bus: Bus, trigger: EventTrigger) -> None:
-    """What is published while nobody listens starts nothing later."""
+    """What is published while nobody listens starts nothing later. Raises ReadFailed."""
     try:
         stream = await stream_of(bus, trigger)
-        await bus.jetstream.delete_consumer(stream, bus.names.trigger_consumer(trigger.name))
-    except (InvalidContract, NotFoundError):
-        log.debug("triggers.was_not_listening", trigger=trigger.name)
+    except InvalidContract:
+        # With its stream the consumer has gone, too.
+        return
+    with answered(stream):
+        try:
+            await bus.jetstream.delete_consumer(stream, bus.names.trigger_consumer(trigger.name))
+        except NotFoundError:
+            log.debug("triggers.was_not_listening", trigger=trigger.name)
 
 
 async def arm_schedule(bus: Bus, due: DueTime) -> None:
@@ -145,10 +157,10 @@ async def disarm_schedule(bus: Bus, trigger: str) -> None:
         raise PublishFailed(f"trigger {trigger} is still armed: {error or type(error).__name__}") from error
 
 
-async def armed_time(bus: Bus, trigger: str) -> datetime | None:
-    """The next time of a schedule, as the server has it. Raises ReadFailed."""
+async def armed_schedule(bus: Bus, trigger: str) -> DueTime | None:
+    """The time of a schedule that lies ahead, as the server has it. Raises ReadFailed."""
     found = await stored(bus, bus.names.schedules, subject=bus.names.schedule_armed(trigger))
-    return DueTime.decode(found.data or b"").at if found else None
+    return DueTime.decode(found.data or b"") if found else None
 
 
 async def note_firing(bus: Bus, firing: Firing) -> None:
@@ -158,13 +170,10 @@ async def note_firing(bus: Bus, firing: Firing) -> None:
     )
 
 
-async def firings(
-    bus: Bus, trigger: str, *, before: int | None = None, limit: int = 50
-) -> list[tuple[int, Firing]]:
-    """The firings of a trigger before a sequence, the newest first, each with its sequence."""
+async def firings(bus: Bus, trigger: str, *, before: int | None = None) -> list[tuple[int, Firing]]:
+    """The firings of a trigger that are kept, or those before a sequence; newest first, each with its sequence."""
     found: list[tuple[int, Firing]] = []
-    subject = [bus.names.firing(trigger)]
-    async with aclosing(watch_stream(bus, bus.names.firings, subject)) as batches:
+    async with aclosing(watch_stream(bus, bus.names.firings, [bus.names.firing(trigger)])) as batches:
         async for messages in batches:
             if not messages:
                 break
@@ -173,5 +182,4 @@ async def firings(
                     found.append((message.sequence, Firing.decode(message.payload)))
                 except InvalidContract as error:
                     log.error("triggers.unreadable", subject=message.subject, reason=str(error))
-    earlier = [one for one in reversed(found) if before is None or one[0] < before]
-    return earlier[:limit]
+    return [one for one in reversed(found) if before is None or one[0] < before]

@@ -1,11 +1,12 @@
-"""Conditions of steps: CEL over `input` and `steps`. No user code, bounded by the engine, compiled once.
+"""Conditions: CEL over `input` and `steps` for steps, over `event` for triggers.
 
+No user code, bounded by the engine, compiled once.
 CEL does not mix integers and decimals in arithmetic (write `double(x) * 1.5`); comparing them works.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from cel_expr_python import cel
 
@@ -14,23 +15,26 @@ from contracts.references import Scope
 
 type Condition = Callable[[Scope], bool]
 
+OF_STEPS: Final = ("input", "steps")
+OF_TRIGGERS: Final = ("event",)
 
-@lru_cache(maxsize=1)
-def _environment() -> Any:
+
+@lru_cache(maxsize=8)
+def _environment(names: tuple[str, ...]) -> Any:
     anything = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-    return cel.NewEnv(variables={"input": anything, "steps": anything})
+    return cel.NewEnv(variables=dict.fromkeys(names, anything))
 
 
 @lru_cache(maxsize=4096)
-def compile_condition(expression: str) -> Condition:
-    """The compiled condition. Raises InvalidContract with the engine's reason if it is no CEL."""
+def compile_condition(expression: str, names: tuple[str, ...] = OF_STEPS) -> Condition:
+    """The compiled condition over these names. Raises InvalidContract with the engine's reason if it is no CEL."""
     try:
-        program = _environment().compile(expression)
+        program = _environment(names).compile(expression)
     except Exception as error:
         raise InvalidContract(f"condition {expression!r}: {error}") from error
 
     def holds(scope: Scope) -> bool:
-        result = program.eval(data={"input": scope["input"], "steps": scope["steps"]})
+        result = program.eval(data={name: scope[name] for name in names})
         if result.type() != cel.Type.BOOL:
             raise InvalidContract(
                 f"condition {expression!r} must give true or false, not {result.value()!r:.200}"

@@ -1,26 +1,19 @@
 """Playing a sample: its sagas are started as places get free, and waited for by what the log knows."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 from saga.api.parts import Parts
-from saga.client import StartOptions
 from saga.log.queries import Filter, Page
 from saga.state import ENDED
 
 _PAGE = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """One saga to start: `name@version`, input, and what goes with it."""
-
-    definition: str
-    input: dict[str, Any]
-    options: StartOptions = field(default_factory=StartOptions)
+type Start = Callable[[], Awaitable[str]]
+"""Starts one saga, or has it started; yields what tells it from the others"""
 
 
 async def play_all(
@@ -33,7 +26,7 @@ async def play_all(
     timeout_s: float,
     show: Any = None,
 ) -> dict[str, int]:
-    """Start all and wait until all have ended, or the time is over; the number of its start by saga id.
+    """Start all and wait until all have ended, or the time is over; the numbers of the starts by what they yielded.
 
     `only`: which sagas of the log are the sample's. `show` is a progress display, or None.
     """
@@ -44,8 +37,7 @@ async def play_all(
         for number, start in enumerate(starts):
             # So that what is measured is a saga and not a queue.
             await places.acquire()
-            saga = await parts.client.start(start.definition, start.input, start.options)
-            started[saga.saga_id] = number
+            started[await start()] = number
 
     with show or nullcontext():
         bar = show.add_task(title, total=len(starts)) if show else None

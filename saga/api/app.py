@@ -1,6 +1,7 @@
 """The FastAPI application over open parts."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
@@ -13,14 +14,27 @@ from events.breakers import BreakerBucket
 from events.bus import Bus
 from events.clock import utc_now
 from events.definitions import Definitions
-from saga.api import breakers, dead_letters, definitions, health, interventions, problems, sagas
+from saga.api import (
+    breakers,
+    dead_letters,
+    definitions,
+    health,
+    hooks,
+    interventions,
+    problems,
+    sagas,
+    triggers,
+)
 from saga.api.parts import Parts
 from saga.breaker_ledger import Ledger
 from saga.client import SagaClient
 from saga.log.queries import Queries
 from saga.log.service import LogService
 from saga.log.store import open_log
+from saga.secrets import LocalSecrets
 from saga.service import ServiceSettings
+from saga.triggers.firing import Firer
+from saga.triggers.keeping import Triggers
 from saga.workflows.catalogue import Catalogue
 
 type Next = Callable[[Request], Awaitable[Response]]
@@ -28,7 +42,7 @@ type Next = Callable[[Request], Awaitable[Response]]
 
 def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The API, and what domains answer beside it."""
-    modules = (sagas, interventions, dead_letters, breakers, definitions, health)
+    modules = (sagas, interventions, dead_letters, breakers, definitions, health, triggers, hooks)
     return routed("Saga log", [*(module.router(parts) for module in modules), *more])
 
 
@@ -96,8 +110,10 @@ class BodyLimit:
 
 
 @asynccontextmanager
-async def open_parts(bus: Bus, definitions: Definitions, log_url: str) -> AsyncIterator[Parts]:
-    """The saga log, running, and everything the API needs besides."""
+async def open_parts(
+    bus: Bus, definitions: Definitions, log_url: str, environment: Mapping[str, str] = os.environ
+) -> AsyncIterator[Parts]:
+    """The saga log, running, and everything the API needs besides. Secrets come from the environment."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_log(log_url))
         await stack.enter_async_context(Undertaker(bus))
@@ -106,4 +122,16 @@ async def open_parts(bus: Bus, definitions: Definitions, log_url: str) -> AsyncI
         breakers = await stack.enter_async_context(Ledger(default, utc_now, BreakerBucket(bus)))
         client = SagaClient(bus, definitions)
         catalogue = await stack.enter_async_context(Catalogue.open(bus, definitions, client))
-        yield Parts(bus, definitions, client, log, Queries(database), breakers, catalogue)
+        triggers = await stack.enter_async_context(Triggers.open(bus, catalogue, definitions))
+        yield Parts(
+            bus=bus,
+            definitions=definitions,
+            client=client,
+            log=log,
+            queries=Queries(database),
+            breakers=breakers,
+            catalogue=catalogue,
+            triggers=triggers,
+            firer=Firer(bus, catalogue),
+            secrets=LocalSecrets(environment),
+        )

@@ -8,6 +8,9 @@ from saga.breaker_ledger import Ledger
 from saga.client import SagaClient
 from saga.log.queries import Queries
 from saga.log.service import LogService
+from saga.secrets import Secrets
+from saga.triggers.firing import Firer
+from saga.triggers.keeping import Triggers
 from saga.workflows.catalogue import Catalogue
 
 
@@ -22,3 +25,6 @@ class Parts:
     queries: Queries
     breakers: Ledger
     catalogue: Catalogue
+    triggers: Triggers
+    firer: Firer
+    secrets: Secrets

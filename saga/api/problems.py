@@ -15,9 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from contracts.definition import Flawed
-from contracts.failure import Conflict, InvalidContract, NotFound, SagaError, Unusable
+from contracts.failure import Conflict, InvalidContract, NotFound, SagaError, Stale, Unusable
 from events.publish import PublishFailed
 from events.read import ReadFailed
+from saga.api.preconditions import PreconditionRequired
+from saga.signatures import InvalidSecret, InvalidSignature
 
 log = structlog.get_logger(__name__)
 
@@ -105,11 +107,17 @@ def _status(error: SagaError) -> int:
     match error:
         case NotFound():
             return 404
+        case Stale():
+            return 412
+        case PreconditionRequired():
+            return 428
+        case InvalidSignature():
+            return 401
         case Conflict():
             return 409
         case InvalidContract():
             return 422
-        case Unusable() | PublishFailed() | ReadFailed():
+        case Unusable() | PublishFailed() | ReadFailed() | InvalidSecret():
             return 503
         case _:
             return 500

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from saga.cli import audit, breaker, dlq, intervene, simulate
+from saga.cli import audit, breaker, dlq, intervene, simulate, trigger
 from saga.cli.options import DEFAULT_API, Api, Output
 from saga.cli.output import Format, say, write
 
@@ -26,6 +26,7 @@ schemas_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of all contra
 intervene.add_to(app)
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(breaker.app, name="breaker")
+app.add_typer(trigger.app, name="trigger")
 audit.add_to(app)
 simulate.add_to(app)
 app.add_typer(definitions_app, name="definitions")
@@ -70,18 +71,20 @@ def up(
 
 @app.command()
 def serve(
-    what: Annotated[str, typer.Argument(help="A domain, or `log` for the saga log.")],
+    what: Annotated[str, typer.Argument(help="A domain, `log` for the saga log, or `triggers`.")],
     port: Annotated[
         int | None,
         typer.Option(help="Port of the API: 8900 for the saga log; for a domain none unless given."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address of the API.")] = "127.0.0.1",
 ) -> None:
-    """All participants of a domain, or the saga log, in one process, on the server in NATS_URL."""
-    from saga.cli.system import serve_domain, serve_log
+    """All participants of a domain, the saga log, or what fires triggers, in one process, on the server in NATS_URL."""
+    from saga.cli.system import serve_domain, serve_log, serve_triggers
 
     if what == "log":
         _run(serve_log(host, _LOG_PORT if port is None else port))
+    elif what == "triggers":
+        _run(serve_triggers())
     else:
         _run(serve_domain(what, host, port))
 
@@ -216,6 +219,20 @@ def publish(
     from saga.cli.system import publish as run_publish
 
     _run(run_publish(file, definition))
+
+
+@app.command()
+def emit(
+    event: Annotated[str, typer.Argument(help="<domain>.<what happened>, as lead.qualified.")],
+    key: Annotated[str, typer.Option(help="What it happened to.")],
+    data: Annotated[str, typer.Option(help="JSON, @file, or - for stdin.")] = "{}",
+    event_id: Annotated[str | None, typer.Option(help="The same once more tells nothing new.")] = None,
+) -> None:
+    """Tell an event on the bus, for triggers and for whoever else listens."""
+    from saga.cli.remote import read_json
+    from saga.cli.system import emit as run_emit
+
+    _run(run_emit(event, key, read_json(data), event_id))
 
 
 @app.command()

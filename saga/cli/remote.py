@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx2
 
-from contracts.failure import Conflict, InvalidContract, NotFound, SagaError, Unusable
+from contracts.failure import Conflict, InvalidContract, NotFound, SagaError, Stale, Unusable
 
 _ENDED = {"completed", "compensated", "failed", "waiting"}
 _LONG_POLL_S = 10.0
@@ -48,13 +48,17 @@ class Remote:
         """As `get`."""
         return self._ask("POST", path, json=body, headers=dict(headers or {}))
 
-    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def put(
+        self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """As `get`."""
-        return self._ask("PUT", path, json=body)
+        return self._ask("PUT", path, json=body, headers=dict(headers or {}))
 
-    def delete(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
-        """As `get`."""
-        return self._ask("DELETE", path, params=dict(query))
+    def delete(
+        self, path: str, query: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """As `get`; empty if there is nothing to answer."""
+        return self._ask("DELETE", path, params=dict(query), headers=dict(headers or {}))
 
     def wait(self, saga_id: str, timeout_s: float) -> dict[str, Any]:
         """The saga when it has ended, or waits for a person. Raises WaitTimeout."""
@@ -81,7 +85,7 @@ class Remote:
             reason = str(error) or type(error).__name__
             raise Unusable(f"no saga log at {self._url}: {reason}; start one with `saga up`") from error
         if response.is_success:
-            return dict(response.json())
+            return dict(response.json()) if response.content else {}
         raise _error(response)
 
 
@@ -93,7 +97,13 @@ def _error(response: httpx2.Response) -> SagaError:
         )
     except (ValueError, KeyError):
         detail = f"the saga log answered {response.status_code}"
-    kinds: dict[int, type[SagaError]] = {404: NotFound, 409: Conflict, 422: InvalidContract, 503: Unusable}
+    kinds: dict[int, type[SagaError]] = {
+        404: NotFound,
+        409: Conflict,
+        412: Stale,
+        422: InvalidContract,
+        503: Unusable,
+    }
     return kinds.get(response.status_code, SagaError)(detail)
 
 

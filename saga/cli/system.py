@@ -11,10 +11,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from contracts.actions import DOMAINS
-from contracts.facts import Fact, data_model
+from contracts.events import EventMessage
+from contracts.facts import Fact, data_model, explain
 from contracts.failure import InvalidContract, NotFound
+from contracts.ids import new_saga_id
+from events.announce import announce
 from events.bus import Bus
+from events.clock import utc_now
 from events.definitions import Definitions
 from events.embedded import server
 from events.publish import Fence
@@ -31,6 +37,8 @@ from saga.client import SagaClient
 from saga.domains import domain_actions, domain_api, domain_definitions, known_domain
 from saga.service import ServiceSettings, serve, settle
 from saga.topology import consumers_for
+from saga.triggers.runner import TriggerRunner
+from saga.workflows.catalogue import Catalogue
 
 OPERATOR_URL = "SAGA_OPERATOR_URL"
 _STEP_BACK = 19
@@ -78,7 +86,8 @@ async def running(
         definitions = await stack.enter_async_context(Definitions.open(bus))
         for definition in [one for domain in domains for one in domain_definitions(domain)]:
             await definitions.publish(definition, consumers_for)
-        parts = await stack.enter_async_context(open_parts(bus, definitions, log_url(settings)))
+        parts = await stack.enter_async_context(open_parts(bus, definitions, log_url(settings), environment))
+        await stack.enter_async_context(TriggerRunner(bus, parts.catalogue))
         actions = [action for domain in domains for action in domain_actions(domain)]
         told = {**environment, OPERATOR_URL: sandbox_url}
         await stack.enter_async_context(serve(actions, bus, definitions, settings, environment=told))
@@ -157,6 +166,20 @@ async def serve_log(host: str, port: int) -> None:
         await asyncio.Event().wait()
 
 
+async def serve_triggers() -> None:
+    """What listens and keeps the time for triggers, until stopped; any number of processes may."""
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(await Bus.connect(BusSettings()))
+        await declare(bus)
+        definitions = await stack.enter_async_context(Definitions.open(bus))
+        client = SagaClient(bus, definitions)
+        catalogue = await stack.enter_async_context(Catalogue.open(bus, definitions, client))
+        await stack.enter_async_context(TriggerRunner(bus, catalogue))
+        settle()
+        say(f"triggers on {without_secrets(bus.settings.url)}")
+        await asyncio.Event().wait()
+
+
 async def serve_sandbox_until_stopped(name: str, host: str, port: int, data: Path) -> None:
     """A sandbox, until stopped. Raises NotFound."""
     if name != "mobile-money":
@@ -200,6 +223,22 @@ def _shown(message: StreamMessage) -> dict[str, Any]:
     except ValueError:
         fact = {"undecodable": message.payload.decode(errors="replace")}
     return {"sequence": message.sequence, "subject": message.subject, "fact": fact}
+
+
+async def emit(event: str, key: str, data: dict[str, Any], event_id: str | None) -> None:
+    """Tell an event, and write its id. Raises InvalidContract if it cannot be one."""
+    try:
+        message = EventMessage(
+            id=event_id or new_saga_id(), source="/cli", type=event, subject=key, time=utc_now(), data=data
+        )
+    except ValidationError as error:
+        raise InvalidContract(f"event {event}: {explain(error)}") from error
+    async with await Bus.connect(BusSettings()) as bus:
+        await declare(bus)
+        new = await announce(bus, message)
+    print(message.id)
+    if not new:
+        say(f"an event of the id {message.id} was told a short time ago: this one was not")
 
 
 async def publish(file: str, definition: str | None) -> None:

@@ -212,7 +212,7 @@ class Catalogue:
             ref = await self.choose(name, saga_id)
             return await self._client.start(ref, input, pinned)
         except (Conflict, NotFound, InvalidInput):
-            earlier = await self._started_as(saga_id)
+            earlier = await self.started_as(saga_id)
             if earlier in ("", ref) or earlier.partition("@")[0] != name.partition("@")[0]:
                 raise
             return await self._client.start(earlier, input, pinned)
@@ -224,7 +224,7 @@ class Catalogue:
         known = definition.partition("@")[0] in self._entries
         return await (self.execute if known else self._client.start)(definition, input, options)
 
-    async def _started_as(self, saga_id: str) -> str:
+    async def started_as(self, saga_id: str) -> str:
         """The definition that a saga was started with; empty if there is none of that id."""
         facts = await read_saga(self._bus, saga_id)
         return next((one.fact.definition for one in facts if one.fact.key == STARTED_KEY), "")

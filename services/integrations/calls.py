@@ -17,9 +17,9 @@ from pydantic_core import from_json, to_json
 from contracts.failure import MAX_RETRY_AFTER_S
 from contracts.integrations import BasicAuth, BearerAuth, HttpCall
 from saga.action import EffectUnknown, Refused, Unavailable
+from saga.secrets import LocalSecrets, Secrets
 from services.integrations.addresses import Allowed
 from services.integrations.outbound import Answer, Blocked, Limits, NoAnswer, Outbound, Request, Unreachable
-from services.integrations.secrets import LocalSecrets, Secrets
 
 ALLOW_VARIABLE = "SAGA_HTTP_ALLOW"
 SAFE_METHODS = frozenset({"GET", "HEAD"})

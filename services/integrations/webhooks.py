@@ -4,11 +4,6 @@ The row of a delivery and its attempts commit on their own, so that the history 
 failed. A crash between sending and noting loses the note, never the delivery.
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,28 +13,13 @@ from contracts.failure import NotFound
 from events.clock import Clock, monotonic
 from events.database import Database
 from saga.action import EffectUnknown, Refused, Unavailable
+from saga.signatures import InvalidSecret, signatures
 from services.integrations.calls import EXCERPT, Outside, hide, retry_after_s, send
 from services.integrations.endpoints import addressee
 from services.integrations.outbound import Answer, Limits, Request
 from services.integrations.tables import WebhookAttempt, WebhookDelivery
 
 _MAX_RESPONSE_BYTES = 65_536
-_PREFIX = "whsec_"
-
-
-def signatures(webhook_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -> str:
-    """The value of `webhook-signature`: one signature for each secret. Raises Refused: no key in a secret."""
-    signed = f"{webhook_id}.{int(at.timestamp())}.".encode() + body
-    return " ".join(f"v1,{_signature(signed, secret)}" for secret in secrets)
-
-
-def _signature(signed: bytes, secret: str) -> str:
-    try:
-        text = secret.removeprefix(_PREFIX)
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error as error:
-        raise Refused("secret.unusable", "a webhook secret is whsec_ and base64") from error
-    return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +75,10 @@ class Webhooks:
         secrets = [
             (await self.outside.secrets.get(name, url.host)).get_secret_value() for name in delivery.secrets
         ]
+        try:
+            signed = signatures(delivery.webhook_id, int(now.timestamp()), delivery.body, secrets)
+        except InvalidSecret as error:
+            raise Refused("secret.unusable", str(error)) from error
         request = Request(
             method="POST",
             url=url,
@@ -102,7 +86,7 @@ class Webhooks:
                 "Content-Type": "application/json",
                 "webhook-id": delivery.webhook_id,
                 "webhook-timestamp": str(int(now.timestamp())),
-                "webhook-signature": signatures(delivery.webhook_id, now, delivery.body, secrets),
+                "webhook-signature": signed,
             },
             body=delivery.body,
         )

@@ -1,23 +1,31 @@
-"""The leads demo: a store and six carriers over HTTP, one of them down; sixty leads, five of them invalid."""
+"""The leads demo: a store and six carriers over HTTP, one of them down; sixty leads, five of them invalid.
+
+Each is told as the event `lead.qualified`; a trigger starts the workflow.
+"""
 
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from contracts.breakers import BreakerEventKind
+from contracts.events import EventMessage
+from contracts.failure import Conflict
+from contracts.leads import LeadQualified
+from events.announce import announce
+from events.clock import utc_now
 from saga.api.parts import Parts
 from saga.cli.system import Outside, System
-from saga.client import StartOptions
 from saga.log.queries import Filter
 from saga.playing import Start, percentiles, play_all, rows_of
 from saga.state import ENDED
 from saga.timeline import timeline
-from services.leads.definitions import SUBMIT_LEAD
+from saga.workflows.catalogue import Words
+from services.leads.definitions import SUBMIT_LEAD, trigger
 from services.sandboxes.carriers import Carrier, Store, serve_carriers
 
 DOMAINS = ("integrations", "leads")
@@ -73,26 +81,44 @@ async def outside() -> AsyncIterator[Outside]:
 
 
 async def play(system: System, outside: Outside, *, show: Any = None) -> Played:
-    """Submit every lead and wait for the end of all, at most ninety seconds."""
+    """Tell of every lead and wait for the end of all, at most ninety seconds."""
     parts, store, leads = system.parts, outside.world, sample()
-    starts = [
-        Start(
-            SUBMIT_LEAD.ref,
-            {"lead_id": lead["lead"]["id"], "store": store.url},
-            StartOptions(idempotency_key=f"lead.qualified {lead['lead']['id']}"),
-        )
-        for lead in leads
-    ]
+    with suppress(Conflict):
+        # A data folder that was kept has it already.
+        await parts.triggers.create(trigger(), Words("demo", "play the sample"))
+
+    def start(lead_id: str) -> Start:
+        async def tell() -> str:
+            told = LeadQualified(lead_id=lead_id, store=store.url)
+            message = EventMessage.of(
+                told,
+                id=f"qualified {lead_id}",
+                key=lead_id,
+                source="/demo",
+                time=utc_now(),
+                correlationid=lead_id,
+            )
+            await announce(parts.bus, message)
+            return lead_id
+
+        return tell
+
     started = await play_all(
-        parts, starts, only=_ONLY, title="leads", in_flight=_IN_FLIGHT, timeout_s=_TIMEOUT_S, show=show
+        parts,
+        [start(lead["lead"]["id"]) for lead in leads],
+        only=_ONLY,
+        title="leads",
+        in_flight=_IN_FLIGHT,
+        timeout_s=_TIMEOUT_S,
+        show=show,
     )
     rows = await rows_of(parts, _ONLY)
     by_status = Counter(row["status"] for row in rows)
     p50_ms, p99_ms = percentiles(rows)
     surprises = [
-        f"{leads[started[row['saga_id']]]['lead']['id']}: {row['status']} {row['abort'] or ''}"
+        f"{row['correlation_id']}: {row['status']} {row['abort'] or ''}"
         for row in rows
-        if row["status"] != leads[started[row["saga_id"]]]["expect"]
+        if row["status"] != leads[started[row["correlation_id"]]]["expect"]
     ]
     moves = await parts.log.breakers.recent(f"http.carrier-{DOWN}", _RECENT)
     return Played(

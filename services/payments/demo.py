@@ -50,14 +50,16 @@ async def outside() -> AsyncIterator[Outside]:
 async def play(system: System, outside: Outside, *, show: Any = None) -> Played:
     """Start every request of the sample and wait for the end of all of them, at most two minutes."""
     parts, requests = system.parts, list(samples())
-    starts = [
-        Start(
-            choose(sample.request).ref,
-            sample.request.model_dump(mode="json"),
-            StartOptions(idempotency_key=f"sample-{number}", labels={"expect": sample.expect}),
-        )
-        for number, sample in enumerate(requests)
-    ]
+
+    def start(number: int, sample: Sample) -> Start:
+        async def begin() -> str:
+            options = StartOptions(idempotency_key=f"sample-{number}", labels={"expect": sample.expect})
+            request = sample.request.model_dump(mode="json")
+            return (await parts.client.start(choose(sample.request).ref, request, options)).saga_id
+
+        return begin
+
+    starts = [start(number, sample) for number, sample in enumerate(requests)]
     started = await play_all(
         parts, starts, only=Filter(), title="payments", in_flight=_IN_FLIGHT, timeout_s=_TIMEOUT_S, show=show
     )

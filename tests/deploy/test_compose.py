@@ -39,7 +39,7 @@ def test_images_are_pinned_and_volumes_are_declared() -> None:
     for service in COMPOSE["services"].values():
         assert ":" in service["image"]
         assert "latest" not in service["image"]
-        named = [volume.split(":")[0] for volume in service["volumes"] if not volume.startswith(".")]
+        named = [volume.split(":")[0] for volume in service.get("volumes", []) if not volume.startswith(".")]
         assert set(named) <= COMPOSE["volumes"].keys()
 
 
@@ -47,7 +47,7 @@ def test_files_that_are_mounted_or_copied_exist() -> None:
     mounted = [
         volume.split(":")[0]
         for service in COMPOSE["services"].values()
-        for volume in service["volumes"]
+        for volume in service.get("volumes", [])
         if volume.startswith("./")
     ]
     copied = [

@@ -22,8 +22,11 @@ PREFIX = "SAGA_SECRET_"
 class Secrets(Protocol):
     """Where secrets come from."""
 
-    async def get(self, name: str, host: str) -> SecretStr:
-        """The secret, to be sent to a host. Raises Refused: unknown, unusable or not for that host."""
+    async def get(self, name: str, host: str | None) -> SecretStr:
+        """The secret, to be used with a host, or None if it stays here.
+
+        Raises Refused: unknown, unusable or not for that host.
+        """
         ...
 
 
@@ -36,8 +39,8 @@ class LocalSecrets:
         self._folder = Path(folder) if folder else None
         self._hosts = _bindings(environment.get(HOSTS_VARIABLE, ""))
 
-    async def get(self, name: str, host: str) -> SecretStr:
-        if name in self._hosts and host.lower() not in self._hosts[name]:
+    async def get(self, name: str, host: str | None) -> SecretStr:
+        if host is not None and name in self._hosts and host.lower() not in self._hosts[name]:
             raise Refused("secret.other_host", f"the secret {name!r} is not for {host}")
         value = await self._read(name)
         if value is None:
