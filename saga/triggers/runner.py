@@ -117,8 +117,8 @@ class TriggerRunner:
             await delivery.ack()
             return
         if kept is not None and kept.record.active and isinstance(kept.record.trigger, ScheduleTrigger):
-            if kept.record.generation == due.generation:
-                await self._fire_times(kept.record.trigger, due, again=delivery.deliveries > 1)
+            # One that came while the trigger was changed has come nevertheless.
+            await self._fire_times(kept.record.trigger, due, again=delivery.deliveries > 1)
             await self._arm_next(kept.record.trigger, kept.record.generation)
         await delivery.ack()
 

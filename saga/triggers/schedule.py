@@ -57,7 +57,10 @@ def next_time(trigger: ScheduleTrigger, after: datetime) -> datetime:
 
 
 def reckon(trigger: ScheduleTrigger, due: datetime, now: datetime) -> Reckoning:
-    """What to do at `now` about the times from `due` on, by the trigger's policy for those that were missed."""
+    """What to do at `now` about the times from `due` on, by the trigger's policy for those that were missed.
+
+    `due` is one of them, even if the schedule has changed since it was armed.
+    """
     now = max(due, now)
     fire: list[datetime] = []
     for time in _back_from(trigger, now, due):
@@ -81,6 +84,7 @@ def _back_from(trigger: ScheduleTrigger, now: datetime, first: datetime) -> Iter
     """The times up to `now`, newest first, as far back as `first`."""
     start = (now + _INSTANT).astimezone(ZoneInfo(trigger.time_zone))
     for time in CronSim(trigger.cron, start, reverse=True):
-        if (passed := time.astimezone(UTC)) < first:
-            return
+        if (passed := time.astimezone(UTC)) <= first:
+            break
         yield passed
+    yield first

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from nats.js.errors import NotFoundError
 
 from contracts.catalogue import WorkflowStatus
 from contracts.events import Event, EventMessage
@@ -127,8 +128,19 @@ async def test_a_trigger_that_listens_elsewhere_from_now_on_does(starts: Starts)
     assert [one["value"] for one in await starts.inputs("orders-in")] == [5]
 
 
+async def test_a_trigger_that_listens_to_another_stream_leaves_nothing_behind_in_the_first(
+    starts: Starts,
+) -> None:
+    await starts.create(on_event())
+    stream, durable = starts.bus.names.events, starts.bus.names.trigger_consumer("orders-in")
+    await starts.bus.jetstream.consumer_info(stream, durable)
+    await starts.triggers.update(trigger("EVENT", subject=starts.bus.names.firing("*")), None, ADA)
+    with pytest.raises(NotFoundError):
+        await starts.bus.jetstream.consumer_info(stream, durable)
+
+
 async def test_any_message_of_a_stream_can_be_an_event(starts: Starts) -> None:
-    """Here the facts of a saga; with JSON that is no CloudEvent, and with text, it is the same."""
+    """Also JSON that is no CloudEvent, and text."""
     bus = starts.bus
     subject = f"{bus.subjects.events_root}.shop.*.o-9"
     mapping = {"value": "${event.data}", "of": "${event.subject}"}

@@ -104,16 +104,25 @@ async def test_times_missed_under_skip_start_nothing_and_the_next_one_is_armed(s
     assert await starts.inputs("hourly") == []
 
 
-async def test_a_time_of_an_older_generation_starts_nothing_but_the_newer_one_is_armed(
+async def test_a_changed_schedule_goes_by_its_new_times_at_once(starts: Starts) -> None:
+    await starts.create(hourly())
+    await starts.triggers.update(hourly(time_zone="Asia/Kolkata"), None, ADA)
+    found = await armed_schedule(starts.bus, "hourly")
+    assert found is not None
+    assert (found.generation, found.at.minute) == (2, 30)
+
+
+async def test_a_time_that_came_before_the_schedule_changed_fires_and_the_new_times_stay(
     starts: Starts,
 ) -> None:
     await starts.create(hourly())
-    await starts.triggers.update(hourly(time_zone="Asia/Kolkata"), None, ADA)
     async with starts.runner(clock=Hand(NOON)):
         await come(starts, NOON, generation=1)
-        found = await armed(starts, NOON + HOUR / 2)
-    assert found.generation == 2
-    assert await starts.inputs("hourly") == []
+        await starts.triggers.update(hourly(time_zone="Asia/Kolkata"), None, ADA)
+        (firing,) = await starts.fired("hourly", 1)
+        assert (firing.outcome, firing.event_id) == ("started", NOON.isoformat())
+        await come(starts, NOON, generation=1)
+        assert (await armed(starts, NOON + HOUR / 2)).generation == 2
 
 
 async def test_switching_off_disarms_and_switching_on_arms_again(starts: Starts) -> None:
