@@ -25,6 +25,11 @@ class Census:
         self._seen = 0
         self._counting = asyncio.Lock()
 
+    @property
+    def counted(self) -> Counter[str]:
+        """Open letters by code, as they were counted last."""
+        return Counter(self._codes.values())
+
     async def refresh(self) -> Counter[str]:
         """Open letters by code. While the bus is away, what was counted last."""
         async with self._counting:
@@ -32,7 +37,7 @@ class Census:
                 await self._count()
             except ReadFailed as error:
                 log.warning("deadletters.not_counted", error=str(error))
-        counted = Counter(self._codes.values())
+        counted = self.counted
         OPEN.clear()
         for code, number in counted.items():
             OPEN.labels(code).set(number)

@@ -13,6 +13,7 @@ from events.advisories import Undertaker
 from events.breakers import BreakerBucket
 from events.bus import Bus
 from events.clock import utc_now
+from events.deadletters_census import Census
 from events.definitions import Definitions
 from saga.api import (
     breakers,
@@ -21,6 +22,7 @@ from saga.api import (
     health,
     hooks,
     interventions,
+    orchestration_health,
     problems,
     sagas,
     triggers,
@@ -42,7 +44,9 @@ type Next = Callable[[Request], Awaitable[Response]]
 
 def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The API, and what domains answer beside it."""
-    modules = (sagas, interventions, dead_letters, breakers, definitions, health, triggers, hooks)
+    modules = (
+        sagas, interventions, dead_letters, breakers, definitions, health, orchestration_health, triggers, hooks,
+    )  # fmt: skip
     return routed("Saga log", [*(module.router(parts) for module in modules), *more])
 
 
@@ -130,6 +134,7 @@ async def open_parts(
             log=log,
             queries=Queries(database),
             breakers=breakers,
+            census=Census(bus),
             catalogue=catalogue,
             triggers=triggers,
             firer=Firer(bus, catalogue),

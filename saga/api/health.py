@@ -7,10 +7,10 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
-from events.deadletters_census import Census
 from saga.api.parts import Parts
 
 _CHECK_S = 1.0
+OK = "ok"
 
 
 def router(parts: Parts) -> APIRouter:
@@ -25,15 +25,13 @@ def router(parts: Parts) -> APIRouter:
 
     @routes.get("/readyz", operation_id="readyz")
     async def readyz(response: Response) -> dict[str, Any]:
-        checks = {"bus": await _bus(parts), "log": await _log(parts)}
-        response.status_code = 200 if all(check == "ok" for check in checks.values()) else 503
+        checks = {"bus": await _bus(parts), "log": await log_check(parts)}
+        response.status_code = 200 if all(check == OK for check in checks.values()) else 503
         return {"ready": response.status_code == 200, "checks": checks}
-
-    census = Census(parts.bus)
 
     @routes.get("/metrics", operation_id="metrics", include_in_schema=False)
     async def metrics() -> Response:
-        await census.refresh()
+        await parts.census.refresh()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return routes
@@ -47,13 +45,14 @@ async def _bus(parts: Parts) -> str:
             await parts.log.lag()
     except Exception as error:
         return str(error) or type(error).__name__
-    return "ok"
+    return OK
 
 
-async def _log(parts: Parts) -> str:
+async def log_check(parts: Parts) -> str:
+    """`OK` if the log's database answers, else why not."""
     try:
         async with asyncio.timeout(_CHECK_S):
             await parts.queries.applied_sequence()
     except (SQLAlchemyError, TimeoutError, OSError) as error:
         return type(error).__name__
-    return "ok"
+    return OK

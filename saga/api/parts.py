@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from events.bus import Bus
+from events.deadletters_census import Census
 from events.definitions import Definitions
 from saga.breaker_ledger import Ledger
 from saga.client import SagaClient
@@ -24,6 +25,7 @@ class Parts:
     log: LogService
     queries: Queries
     breakers: Ledger
+    census: Census
     catalogue: Catalogue
     triggers: Triggers
     firer: Firer

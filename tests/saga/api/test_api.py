@@ -1,7 +1,6 @@
 """The API over real HTTP, a real bus and a real log."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,8 @@ from contracts.definition import SagaDefinition, Step
 from contracts.facts import FactKind
 from events import timers
 from saga.action import ActionContext
-from saga.api.app import create_app, open_parts
+from saga.api.app import open_parts
 from saga.api.parts import Parts
-from saga.api.server import serve_api
 from tests.world import Number, Running, World
 
 DEFINITION = SagaDefinition(
@@ -26,21 +24,9 @@ DEFINITION = SagaDefinition(
 )
 
 
-@pytest.fixture
-async def parts(running: Running, data: Path) -> AsyncIterator[Parts]:
+@pytest.fixture(autouse=True)
+async def published(running: Running) -> None:
     await running.publish(DEFINITION)
-    url = f"sqlite+aiosqlite:///{data / 'log.db'}"
-    async with open_parts(running.bus, running.definitions, url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def api(parts: Parts) -> AsyncIterator[httpx2.AsyncClient]:
-    async with (
-        serve_api(create_app(parts)) as url,
-        httpx2.AsyncClient(base_url=url, trust_env=False) as client,
-    ):
-        yield client
 
 
 async def ended(api: httpx2.AsyncClient, saga_id: str) -> dict[str, Any]:
