@@ -22,6 +22,10 @@ from contracts.definition import SagaDefinition, Step
 
 BEGIN = "child_begin"
 REPORT = "child_report"
+PARENT = "parent"
+LABELS = (PARENT, "parent_step", "child")
+"""The labels by which whoever looks at a child finds where it belongs"""
+
 MAX_ITEMS = 10_000
 MAX_ERRORS = 100
 

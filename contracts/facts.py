@@ -147,11 +147,15 @@ class Carried(_Data):
 
 
 class SagaStarted(_Data):
-    """`_saga.started`: the input, and the content hash of the definition the saga is pinned to."""
+    """`_saga.started`: the input, and the content hash of the definition the saga is pinned to.
+
+    `deadline_s`, where it is given, counts instead of the definition's.
+    """
 
     input: dict[str, Any]
     definition_hash: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
+    deadline_s: float | None = Field(default=None, gt=0, exclude_if=lambda given: given is None)
 
 
 class StepStarted(_Data):

@@ -1,7 +1,10 @@
 """Timers: what the server keeps until its moment, and gives back to whoever keeps the time."""
 
+from datetime import datetime, timedelta
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from contracts.definition import SagaDefinition
 from contracts.failure import InvalidContract
 from contracts.subjects import SAGA_STEP
 
@@ -30,3 +33,9 @@ class Timer(BaseModel):
             return cls.model_validate_json(payload)
         except ValueError as error:
             raise InvalidContract(f"not a timer: {error}") from error
+
+
+def deadline_of(definition: SagaDefinition, begun: datetime, own_s: float | None) -> datetime | None:
+    """When a saga must have ended: so many seconds after its start as that says, else as its definition does."""
+    deadline_s = own_s or definition.deadline_s
+    return begun + timedelta(seconds=deadline_s) if deadline_s is not None else None

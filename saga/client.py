@@ -6,7 +6,6 @@ A start is idempotent: the saga id is derived from the caller's key, and the fen
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from importlib import import_module
 from typing import Any, cast
 
@@ -17,7 +16,7 @@ from contracts.facts import STARTED_KEY, FactKind, NewFact, SagaStarted, explain
 from contracts.failure import Conflict, InvalidContract, NotFound
 from contracts.ids import fact_id, new_saga_id, saga_id_for
 from contracts.subjects import SAGA_STEP, valid_token
-from contracts.timers import Timer
+from contracts.timers import Timer, deadline_of
 from events import timers
 from events.publish import Fence, Fenced
 from events.read import read_saga
@@ -50,7 +49,7 @@ class StartedSaga:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
-    """What may go with a start besides its input."""
+    """What may go with a start besides its input. `deadline_s` counts instead of the definition's."""
 
     idempotency_key: str | None = None
     saga_id: str | None = None
@@ -58,6 +57,7 @@ class StartOptions:
     correlation_id: str = ""
     traceparent: str = ""
     source: str = "/client"
+    deadline_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +100,21 @@ class SagaClient(Interventions):
     async def prepare(
         self, definition: str, input: dict[str, Any], options: StartOptions | None = None
     ) -> PreparedStart:
-        """What a start would state, checked. Raises NotFound (no such definition), InvalidInput."""
+        """What a start would state, checked. Raises NotFound (no such definition), InvalidInput, InvalidContract."""
         options = options or StartOptions()
         found = await self._find(definition)
         data = validated_input(found, input)
         saga_id = saga_id_of(options)
         begun = self._clock()
         subject = self._bus.subjects.checked_fact(found.name, *STARTED_KEY, saga_id)
-        started = SagaStarted(input=data, definition_hash=found.content_hash, labels=dict(options.labels))
+        if options.deadline_s is not None and options.deadline_s <= 0:
+            raise InvalidContract(f"deadline_s of {options.deadline_s:g}: expected more than 0")
+        started = SagaStarted(
+            input=data,
+            definition_hash=found.content_hash,
+            labels=dict(options.labels),
+            deadline_s=options.deadline_s,
+        )
         fact = state_fact(
             about=None,
             definition=found.ref,
@@ -121,10 +128,8 @@ class SagaClient(Interventions):
             correlation_id=options.correlation_id or saga_id,
             traceparent=options.traceparent,
         )
-        timer = None
-        if found.deadline_s is not None:
-            due = begun + timedelta(seconds=found.deadline_s)
-            timer = Timer(saga_id=saga_id, definition=found.ref, due=due)
+        due = deadline_of(found, begun, options.deadline_s)
+        timer = Timer(saga_id=saga_id, definition=found.ref, due=due) if due else None
         return PreparedStart(
             saga_id=saga_id,
             definition=found,

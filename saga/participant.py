@@ -19,7 +19,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Container
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from typing import Self
 
 import structlog
@@ -28,6 +27,7 @@ from pydantic import ValidationError
 from contracts.definition import SagaDefinition, Step
 from contracts.facts import STARTED_KEY, Fact, FactKey, Recorded, data_model, explain
 from contracts.failure import CODE_CONDITION_INVALID, Failure, InvalidContract
+from contracts.timers import deadline_of
 from events.bus import Bus
 from events.clock import Chance, Clock, chance, utc_now
 from events.consume import Delivery, PullConsumer
@@ -246,9 +246,10 @@ class Participant:
         trigger = Trigger(sequence=heard.sequence, key=key, owner=not fresh)
         turn = Turn(definition, step, heard, trigger, {key: heard})
         forward = key in causes(definition, step.name)
-        if forward and key == STARTED_KEY and definition.deadline_s is not None:
-            due = heard.fact.time + timedelta(seconds=definition.deadline_s)
-            await self._voice.arm(turn, due, deadline=True)
+        if forward and key == STARTED_KEY:
+            due = deadline_of(definition, heard.fact.time, heard.fact.data.get("deadline_s"))
+            if due is not None:
+                await self._voice.arm(turn, due, deadline=True)
         alone = forward and len(definition.graph.predecessors[step.name]) <= 1
         if not (fresh and alone and turn.saga_id not in self._watched):
             turn.facts = await self._voice.read(turn, whole=not forward)

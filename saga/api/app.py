@@ -19,6 +19,7 @@ from saga.api import (
     breakers,
     dead_letters,
     definitions,
+    executions,
     health,
     hooks,
     interventions,
@@ -45,7 +46,8 @@ type Next = Callable[[Request], Awaitable[Response]]
 def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The API, and what domains answer beside it."""
     modules = (
-        sagas, interventions, dead_letters, breakers, definitions, health, orchestration_health, triggers, hooks,
+        sagas, interventions, executions, dead_letters, breakers, definitions, health, orchestration_health,
+        triggers, hooks,
     )  # fmt: skip
     return routed("Saga log", [*(module.router(parts) for module in modules), *more])
 

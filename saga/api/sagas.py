@@ -9,8 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.definition import SagaDefinition
-from contracts.facts import FactKind, Recorded
+from contracts.facts import FactKind
 from contracts.failure import InvalidContract, NotFound
 from contracts.subjects import partition_of
 from saga.api.models import (
@@ -59,7 +58,7 @@ class Wanted(BaseModel):
             started_after=_aware(self.started_after, "started_after"),
             started_before=_aware(self.started_before, "started_before"),
             correlation_id=self.correlation_id,
-            labels=tuple(_label(text) for text in self.label),
+            labels=tuple(label_of(text) for text in self.label),
             query=self.q,
         )
 
@@ -101,7 +100,7 @@ def router(parts: Parts) -> APIRouter:
     @routes.get("", operation_id="listSagas")
     async def list_sagas(wanted: Annotated[WantedPage, Query()], response: Response) -> SagaPage:
         page = await parts.queries.page(wanted.filter(), limit=wanted.limit, cursor=wanted.cursor)
-        _stamp(response, page.as_of_sequence)
+        stamp(response, page.as_of_sequence)
         return SagaPage(
             items=[SagaSummary.of(row) for row in page.items],
             next_cursor=page.next_cursor,
@@ -130,14 +129,17 @@ def router(parts: Parts) -> APIRouter:
         after_sequence: Annotated[int | None, Query(ge=0)] = None,
         wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0.0,
     ) -> Any:
-        view = await _wait_for(parts, saga_id, after_sequence, wait_s)
-        tag = f'W/"{view.saga["sequence"]}"'
-        response.headers["ETag"] = tag
-        _stamp(response, view.as_of_sequence)
-        if request.headers.get("If-None-Match") == tag:
-            return Response(status_code=304, headers={"ETag": tag})
-        definition = await parts.definitions.fetch(f"{view.saga['name']}@{view.saga['version']}")
-        return _answer(view, definition, await parts.queries.facts(saga_id))
+        view = await view_after(parts, saga_id, after_sequence, wait_s)
+        if same := unchanged(view, request, response):
+            return same
+        return SagaAnswer(
+            **SagaSummary.of(view.saga).model_dump(),
+            input=view.saga["input"],
+            abort=view.saga["abort"],
+            labels=view.labels,
+            steps=await step_answers(parts, view),
+            as_of_sequence=view.as_of_sequence,
+        )
 
     @routes.get("/{saga_id}/facts", operation_id="getFacts")
     async def facts(saga_id: str) -> FactsAnswer:
@@ -162,8 +164,11 @@ def router(parts: Parts) -> APIRouter:
     return routes
 
 
-async def _wait_for(parts: Parts, saga_id: str, after_sequence: int | None, wait_s: float) -> SagaView:
-    """The saga, once it is beyond a sequence or the time is over. One that the log has not heard of may be new."""
+async def view_after(parts: Parts, saga_id: str, after_sequence: int | None, wait_s: float) -> SagaView:
+    """The saga, once it is beyond a sequence or the time is over. One that the log has not heard of may be new.
+
+    Raises NotFound.
+    """
     if wait_s <= 0 or after_sequence is None:
         return await parts.queries.get(saga_id)
     projector = parts.log.projector
@@ -180,10 +185,23 @@ async def _wait_for(parts: Parts, saga_id: str, after_sequence: int | None, wait
     return await parts.queries.get(saga_id)
 
 
-def _answer(view: SagaView, definition: SagaDefinition | None, facts: list[Recorded]) -> SagaAnswer:
+def unchanged(view: SagaView, request: Request, response: Response) -> Response | None:
+    """Tags an answer about the saga; the answer 304, if whoever asks has this one already."""
+    tag = f'W/"{view.saga["sequence"]}"'
+    response.headers["ETag"] = tag
+    stamp(response, view.as_of_sequence)
+    if request.headers.get("If-None-Match") == tag:
+        return Response(status_code=304, headers={"ETag": tag})
+    return None
+
+
+async def step_answers(parts: Parts, view: SagaView) -> list[StepAnswer]:
+    """All steps of the saga's definition, with their outputs. Raises NotFound if the log has lost its facts."""
+    definition = await parts.definitions.fetch(f"{view.saga['name']}@{view.saga['version']}")
+    facts = await parts.queries.facts(view.saga["saga_id"])
     outputs = {one.fact.subject: one.fact.data for one in facts if one.fact.kind == FactKind.COMPLETED}
     rows = defaultdict(lambda: _PENDING, {row["step"]: row for row in view.steps})
-    steps = [
+    return [
         StepAnswer(
             name=step.name,
             action=step.action,
@@ -193,14 +211,6 @@ def _answer(view: SagaView, definition: SagaDefinition | None, facts: list[Recor
         )
         for step in (definition.steps if definition else ())
     ]
-    return SagaAnswer(
-        **SagaSummary.of(view.saga).model_dump(),
-        input=view.saga["input"],
-        abort=view.saga["abort"],
-        labels=view.labels,
-        steps=steps,
-        as_of_sequence=view.as_of_sequence,
-    )
 
 
 _PENDING: dict[str, Any] = {
@@ -215,7 +225,8 @@ _PENDING: dict[str, Any] = {
 _STEP_FIELDS = tuple(_PENDING)
 
 
-def _stamp(response: Response, sequence: int) -> None:
+def stamp(response: Response, sequence: int) -> None:
+    """Tells up to which fact the answer knows."""
     response.headers["Saga-Log-Sequence"] = str(sequence)
 
 
@@ -225,7 +236,8 @@ def _aware(at: datetime | None, field: str) -> datetime | None:
     return at
 
 
-def _label(text: str) -> tuple[str, str]:
+def label_of(text: str) -> tuple[str, str]:
+    """A label in a query, `name:value`. Raises InvalidContract."""
     name, colon, value = text.partition(":")
     if not colon or not name:
         raise InvalidContract(f"label {text!r} must be name:value")

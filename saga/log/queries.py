@@ -5,24 +5,32 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.children import PARENT
 from contracts.facts import Recorded
 from contracts.failure import NotFound
 from events.database import Database
 from saga.cursors import fingerprint, read_moment, write_cursor
+from saga.executions import CANCEL, TURNED_ROUND, ExecutionStatus
 from saga.log.project import stored_facts
 from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow, table_of
+from saga.state import ENDED, SagaStatus
 
 _SAGAS, _STEPS, _LABELS, _FACTS = map(table_of, (SagaRow, StepRow, LabelRow, FactRow))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which sagas. Empty fields filter nothing; `query` is the beginning of a saga or correlation id."""
+    """Which sagas. Empty fields filter nothing; `query` is the beginning of a saga or correlation id.
+
+    `without_children`: none that a step of another saga has started.
+    """
 
     status: tuple[str, ...] = ()
+    executions: tuple[ExecutionStatus, ...] = ()
+    without_children: bool = False
     name: str | None = None
     version: str | None = None
     started_after: datetime | None = None
@@ -174,10 +182,34 @@ def _filtered(query: Select[Any], wanted: Filter) -> Select[Any]:
         if wanted.query
         else None,
     ]
+    if wanted.executions:
+        conditions.append(or_(*map(_is_execution, wanted.executions)))
+    if wanted.without_children:
+        conditions.append(
+            ~select(_LABELS).where(_LABELS.c.saga_id == _SAGAS.c.saga_id, _LABELS.c.name == PARENT).exists()
+        )
     for name, value in wanted.labels:
         labelled = select(_LABELS.c.saga_id).where(and_(_LABELS.c.name == name, _LABELS.c.value == value))
         conditions.append(_SAGAS.c.saga_id.in_(labelled))
     return query.where(*(condition for condition in conditions if condition is not None))
+
+
+def _is_execution(status: ExecutionStatus) -> ColumnElement[bool]:
+    """The sagas whose execution is of that status, as `execution_status` tells it of one."""
+    state, cancelled = _SAGAS.c.status, func.coalesce(_SAGAS.c.abort_cause, "") == CANCEL
+    match status:
+        case ExecutionStatus.PENDING:
+            return false()
+        case ExecutionStatus.RUNNING:
+            return state.not_in([ended.value for ended in ENDED])
+        case ExecutionStatus.COMPLETED:
+            return state == SagaStatus.COMPLETED.value
+        case ExecutionStatus.FAILED:
+            return and_(state == SagaStatus.FAILED.value, ~cancelled)
+        case ExecutionStatus.COMPENSATED:
+            return and_(state == SagaStatus.COMPENSATED.value, ~cancelled)
+        case ExecutionStatus.CANCELLED:
+            return and_(state.in_([ended.value for ended in TURNED_ROUND]), cancelled)
 
 
 def _write_cursor(row: dict[str, Any], wanted: Filter) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from contracts.facts import FactKind, SagaOutcome, state_fact
@@ -150,7 +150,7 @@ class LogService:
 
     async def _disarm(self, rows: Sequence[Any]) -> None:
         """Forget the timers that these sagas may have left: of a deadline, of a step that waited."""
-        wanted = {row.saga_id for row in rows if self._has_deadline(row)} | await self._rested(rows)
+        wanted = {row.saga_id for row in rows if self._has_deadline(row)} | await self._timed(rows)
         for saga_id in wanted:
             try:
                 await timers.disarm(self._bus, saga_id)
@@ -161,11 +161,17 @@ class LogService:
         definition = self._definitions.get(f"{row.name}@{row.version}")
         return definition is not None and definition.deadline_s is not None
 
-    async def _rested(self, rows: Sequence[Any]) -> set[str]:
+    async def _timed(self, rows: Sequence[Any]) -> set[str]:
+        """Those that have rested, or were started with a deadline of their own."""
         facts = table_of(FactRow)
+        own_deadline = and_(
+            facts.c.step == SAGA_STEP,
+            facts.c.kind == FactKind.STARTED.value,
+            facts.c.envelope.contains('"deadline_s":'),
+        )
         query = select(facts.c.saga_id).where(
             facts.c.saga_id.in_([row.saga_id for row in rows]),
-            facts.c.kind.in_([FactKind.SUSPENDED.value, FactKind.ATTEMPT_FAILED.value]),
+            or_(facts.c.kind.in_([FactKind.SUSPENDED.value, FactKind.ATTEMPT_FAILED.value]), own_deadline),
         )
         async with self._database.reading() as connection:
             return set((await connection.execute(query)).scalars())

@@ -17,7 +17,10 @@ class LogTable(SQLModel, registry=registry()):
 
 
 class SagaRow(LogTable, table=True):
-    """One saga. `sequence` is its last fact's; `duration_ms` is set when it has ended."""
+    """One saga. `sequence` is its last fact's; `duration_ms` is set when it has ended.
+
+    `abort_cause` is in `abort`, too: of JSON, PostgreSQL cannot tell if there is a character of code 0 in it.
+    """
 
     __tablename__ = "sagas"
     __table_args__ = (
@@ -41,6 +44,7 @@ class SagaRow(LogTable, table=True):
     outcome_stated: bool = False
     input: dict[str, Any] | None = Field(default=None, sa_type=_JSON)
     abort: dict[str, Any] | None = Field(default=None, sa_type=_JSON)
+    abort_cause: str | None = Field(default=None, max_length=16)
 
 
 class StepRow(LogTable, table=True):

@@ -151,6 +151,7 @@ def _saga_row(partition: int, saga_id: str, followed: Followed) -> dict[str, Any
         "ended_sequence": state.ended_sequence,
         "input": started.data.get("input") if started.key == STARTED_KEY else None,
         "abort": state.abort,
+        "abort_cause": state.abort["cause"] if state.abort else None,
     }
 
 

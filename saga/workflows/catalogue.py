@@ -213,7 +213,8 @@ class Catalogue:
             return await self._client.start(ref, input, pinned)
         except (Conflict, NotFound, InvalidInput):
             earlier = await self.started_as(saga_id)
-            if earlier in ("", ref) or earlier.partition("@")[0] != name.partition("@")[0]:
+            same = earlier == name if "@" in name else earlier.partition("@")[0] == name
+            if earlier == ref or not same:
                 raise
             return await self._client.start(earlier, input, pinned)
 

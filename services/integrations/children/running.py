@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from contracts.children import MAX_ERRORS, AtLeast, AtMost, ChildFailed, FanOut
+from contracts.children import LABELS, MAX_ERRORS, AtLeast, AtMost, ChildFailed, FanOut
 from contracts.failure import Conflict, InvalidContract, NotFound
 from events.database import Database
 from saga.action import ActionContext, EffectUnknown, NotYet, Unavailable
@@ -151,11 +151,7 @@ async def _start(ctx: ActionContext, family: Family, child: Child) -> bool:
     given = child.input if family.shared is None else {**child.input, "shared": family.shared}
     options = StartOptions(
         saga_id=child.saga_id,
-        labels={
-            "parent": family.saga_id,
-            "parent_step": family.step,
-            "child": child.name or str(child.number),
-        },
+        labels=dict(zip(LABELS, (family.saga_id, family.step, child.name or str(child.number)), strict=True)),
         correlation_id=ctx.correlation_id,
         traceparent=ctx.traceparent,
         source=f"/participants/{ctx.action}",

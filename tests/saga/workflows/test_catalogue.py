@@ -225,6 +225,9 @@ async def test_a_repeated_start_finds_the_first_one_in_its_version(catalogue: Ca
     await catalogue.create(workflow("others"), ADA, activate=True)
     with pytest.raises(Conflict, match="started before"):
         await catalogue.execute("others", {"value": 1}, options)
+    with pytest.raises(Conflict, match="started before"):
+        await catalogue.execute("orders@2", {"value": 1}, options)
+    assert (await catalogue.execute("orders@1", {"value": 1}, options)).saga_id == first.saga_id
 
 
 @pytest.mark.parametrize("status", [WorkflowStatus.PAUSED, WorkflowStatus.ARCHIVED])
