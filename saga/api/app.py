@@ -23,6 +23,7 @@ from saga.api import (
     health,
     hooks,
     interventions,
+    metrics,
     orchestration_health,
     problems,
     sagas,
@@ -46,8 +47,8 @@ type Next = Callable[[Request], Awaitable[Response]]
 def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The API, and what domains answer beside it."""
     modules = (
-        sagas, interventions, executions, dead_letters, breakers, definitions, health, orchestration_health,
-        triggers, hooks,
+        sagas, interventions, executions, metrics, dead_letters, breakers, definitions, health,
+        orchestration_health, triggers, hooks,
     )  # fmt: skip
     return routed("Saga log", [*(module.router(parts) for module in modules), *more])
 

@@ -14,6 +14,7 @@ from contracts.failure import NotFound
 from events.database import Database
 from saga.cursors import fingerprint, read_moment, write_cursor
 from saga.executions import CANCEL, TURNED_ROUND, ExecutionStatus
+from saga.log.metrics import Figures, Window, figures_of
 from saga.log.project import stored_facts
 from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow, table_of
 from saga.state import ENDED, SagaStatus
@@ -142,6 +143,11 @@ class Queries:
         for key, values in durations.items():
             found[key].p50_ms, found[key].p99_ms = percentile(values, 0.5), percentile(values, 0.99)
         return [found[key] for key in sorted(found)]
+
+    async def figures(self, window: Window) -> tuple[dict[str, Figures], int]:
+        """As `figures_of`, and up to which fact that is known."""
+        async with self._database.reading() as connection:
+            return await figures_of(connection, window), await _applied(connection)
 
     async def rejected(self, limit: int = 100) -> list[dict[str, Any]]:
         """The newest messages that the log could not apply."""
