@@ -22,6 +22,9 @@ from contracts.references import Reference, rewrite, rewrite_condition
 MAX_DEPTH = 4
 """So deep may bodies be within bodies"""
 
+INLINE = "inline-"
+"""How the names begin of workflows that were sent to be run, and are in no catalogue"""
+
 type Find = Callable[[str], SagaDefinition | None]
 """Finds the definition `name@version`"""
 
@@ -349,6 +352,6 @@ def _written(pointer: str, steps: Sequence[WorkflowStep]) -> str:
 
 
 __all__ = [
-    "MAX_ITEMS", "Body", "Compiled", "Find", "StepName", "Workflow", "WorkflowStep", "compile_workflow",
+    "INLINE", "MAX_ITEMS", "Body", "Compiled", "Find", "StepName", "Workflow", "WorkflowStep", "compile_workflow",
     "parse_workflow",
 ]  # fmt: skip

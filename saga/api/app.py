@@ -25,6 +25,7 @@ from saga.api import (
     interventions,
     metrics,
     orchestration_health,
+    orchestrations,
     problems,
     sagas,
     triggers,
@@ -47,8 +48,8 @@ type Next = Callable[[Request], Awaitable[Response]]
 def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The API, and what domains answer beside it."""
     modules = (
-        sagas, interventions, executions, metrics, dead_letters, breakers, definitions, health,
-        orchestration_health, triggers, hooks,
+        sagas, interventions, executions, metrics, orchestrations, dead_letters, breakers, definitions,
+        health, orchestration_health, triggers, hooks,
     )  # fmt: skip
     return routed("Saga log", [*(module.router(parts) for module in modules), *more])
 

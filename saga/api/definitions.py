@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 
 from contracts.definition import SagaDefinition
 from contracts.failure import NotFound
+from contracts.workflows import INLINE
 from saga.api.models import DefinitionPage, DefinitionSummary
 from saga.api.parts import Parts
 from saga.checks import check_definition
@@ -17,9 +18,11 @@ def router(parts: Parts) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/definitions", tags=["definitions"])
 
     @routes.get("", operation_id="listDefinitions")
-    async def list_definitions() -> DefinitionPage:
+    async def list_definitions(inline: bool = False) -> DefinitionPage:
+        """All there are; with `inline`, also those that were sent to be run once."""
         known = sorted(parts.definitions.all(), key=lambda definition: definition.ref)
-        return DefinitionPage(items=[_summary(definition) for definition in known])
+        shown = [one for one in known if inline or not one.name.startswith(INLINE)]
+        return DefinitionPage(items=[_summary(definition) for definition in shown])
 
     @routes.get("/{name}", operation_id="getLatestDefinition")
     async def latest(name: str, response: Response) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contracts.definition import SagaDefinition
 from contracts.failure import InvalidContract
 from contracts.pointers import Problem, child
 from contracts.references import Reference, rewrite_condition
-from contracts.workflows import Compiled, Workflow, WorkflowStep, compile_workflow, parse_workflow
+from contracts.workflows import INLINE, Compiled, Workflow, WorkflowStep, compile_workflow, parse_workflow
 from events.definitions import Definitions
 from saga.conditions import compile_condition
 from saga.json_schemas import check_schema
@@ -20,7 +20,7 @@ RESERVED = frozenset({"categories", "import", "validate"})
 def read_workflow(document: Any) -> Workflow:
     """The workflow in JSON data. Raises InvalidDefinition with all that is wrong with its fields."""
     workflow = parse_workflow(document)
-    if workflow.name in RESERVED:
+    if workflow.name in RESERVED or workflow.name.startswith(INLINE):
         raise InvalidDefinition(workflow.name, [Problem("/name", f"{workflow.name} is a reserved name")])
     return workflow
 
