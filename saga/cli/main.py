@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from saga.cli import audit, breaker, dlq, intervene, simulate, trigger
+from saga.cli import audit, breaker, dlq, intervene, rule, simulate, trigger, webhook
 from saga.cli.options import DEFAULT_API, Api, Output
 from saga.cli.output import Format, say, write
 
@@ -27,6 +27,8 @@ intervene.add_to(app)
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(breaker.app, name="breaker")
 app.add_typer(trigger.app, name="trigger")
+app.add_typer(webhook.app, name="webhook")
+app.add_typer(rule.app, name="rule")
 audit.add_to(app)
 simulate.add_to(app)
 app.add_typer(definitions_app, name="definitions")
@@ -138,6 +140,35 @@ def start(
         saga = remote.wait(started["saga_id"], timeout_s)
         write({name: saga[name] for name in _SAGA_COLUMNS}, output)
         raise typer.Exit({"completed": 0, "compensated": 9, "failed": 8, "waiting": 8}.get(saga["status"], 1))
+
+
+@app.command()
+def orchestrate(
+    file: Annotated[str, typer.Argument(help="The workflow: JSON or YAML, or - for stdin.")],
+    input_: Annotated[str, typer.Option("--input", help="JSON, @file, or - for stdin.")] = "{}",
+    key: Annotated[str | None, typer.Option("--idempotency-key", help="A repeat starts nothing.")] = None,
+    output: Output = Format.TABLE,
+    api: Api = DEFAULT_API,
+) -> None:
+    """Run a workflow that is kept in no catalogue; `saga status` tells of it by its execution id."""
+    from saga.cli.remote import Remote, read_document, read_json
+
+    body = {"workflow": read_document(file), "input": read_json(input_)}
+    with Remote(api) as remote:
+        headers = {"Idempotency-Key": key} if key else {}
+        write(remote.post("/api/v1/orchestrations", body, headers), output)
+
+
+@app.command()
+def health(output: Output = Format.YAML, api: Api = DEFAULT_API) -> None:
+    """How the whole stands: bus, log, participants, breakers, dead letters. Exit code 8 unless all is well."""
+    from saga.cli.remote import Remote
+
+    with Remote(api) as remote:
+        found = remote.get("/api/v1/orchestration/health", accept=(503,))
+    write(found, output)
+    if found["status"] != "ok":
+        raise typer.Exit(8)
 
 
 @app.command()

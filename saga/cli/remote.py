@@ -38,9 +38,25 @@ class Remote:
     ) -> None:
         self._client.close()
 
-    def get(self, path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Raises NotFound, Conflict, InvalidContract or Unusable, with the problem's own words."""
-        return self._ask("GET", path, params=dict(query or {}))
+    def get(
+        self, path: str, query: Mapping[str, Any] | None = None, *, accept: tuple[int, ...] = ()
+    ) -> dict[str, Any]:
+        """Raises NotFound, Conflict, InvalidContract or Unusable, with the problem's own words.
+
+        `accept`: statuses whose answer is none the less what was asked for.
+        """
+        return self._ask("GET", path, accept, params=dict(query or {}))
+
+    def all(self, path: str, query: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The items of all pages. Raises as `get`."""
+        wanted = {name: value for name, value in (query or {}).items() if value not in (None, "")}
+        items: list[dict[str, Any]] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self.get(path, wanted | ({"cursor": cursor} if cursor else {}))
+            items += page["items"]
+            cursor = page["next_cursor"]
+        return items
 
     def post(
         self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None
@@ -78,13 +94,13 @@ class Remote:
             f"saga {saga_id} has not ended within {timeout_s:g} s; it goes on: saga status {saga_id}"
         )
 
-    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, accept: tuple[int, ...] = (), **options: Any) -> dict[str, Any]:
         try:
             response = self._client.request(method, path, **options)
         except httpx2.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise Unusable(f"no saga log at {self._url}: {reason}; start one with `saga up`") from error
-        if response.is_success:
+        if response.is_success or response.status_code in accept:
             return dict(response.json()) if response.content else {}
         raise _error(response)
 
@@ -107,13 +123,18 @@ def _error(response: httpx2.Response) -> SagaError:
     return kinds.get(response.status_code, SagaError)(detail)
 
 
-def read_json(source: str) -> dict[str, Any]:
-    """An object from JSON text, `@file` or `-`. Raises InvalidContract."""
+def read_value(source: str) -> Any:
+    """What JSON text, `@file` or `-` holds. Raises InvalidContract."""
     text = _text(source[1:]) if source.startswith("@") else sys.stdin.read() if source == "-" else source
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except ValueError as error:
         raise InvalidContract(f"the input is no JSON: {error}") from error
+
+
+def read_json(source: str) -> dict[str, Any]:
+    """An object from JSON text, `@file` or `-`. Raises InvalidContract."""
+    value = read_value(source)
     if not isinstance(value, dict):
         raise InvalidContract("the input must be a JSON object")
     return value

@@ -1,6 +1,6 @@
 """`saga trigger`: what starts workflows, looked at, changed, switched on and off, fired by hand."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -31,14 +31,8 @@ def list_(
     """All triggers."""
     from saga.cli.remote import Remote
 
-    wanted = {name: value for name, value in (("kind", kind), ("workflow", workflow)) if value}
-    items: list[dict[str, Any]] = []
     with Remote(api) as remote:
-        page: dict[str, Any] = {"next_cursor": ""}
-        while page["next_cursor"] is not None:
-            cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else {}
-            page = remote.get(_PATH, wanted | cursor)
-            items += page["items"]
+        items = remote.all(_PATH, {"kind": kind, "workflow": workflow})
     if output is not Format.TABLE:
         write(items, output)
         return
@@ -109,9 +103,9 @@ def fire(
     api: Api = DEFAULT_API,
 ) -> None:
     """Fire it by hand."""
-    from saga.cli.remote import Remote, read_json
+    from saga.cli.remote import Remote, read_value
 
-    body = {"by": by, "data": read_json(data), "event_id": event_id}
+    body = {"by": by, "data": read_value(data), "event_id": event_id}
     with Remote(api) as remote:
         write(remote.post(f"{_PATH}/{name}/fire", body), output)
 
