@@ -15,13 +15,21 @@ from contracts.facts import STARTED_KEY
 from contracts.failure import NotFound
 from contracts.subjects import valid_token
 from events.read import read_saga
-from saga.api.models import InterventionRequest, SignalRequest, StepAnswer
+from saga.api.execution_models import (
+    Execution,
+    ExecutionPage,
+    ExecutionSignal,
+    ExecutionStarted,
+    ExecutionSummary,
+    ExecutionTold,
+    summary,
+)
+from saga.api.models import InterventionRequest
 from saga.api.parts import Parts
 from saga.api.sagas import MAX_WAIT_S, label_of, stamp, step_answers, unchanged, view_after
 from saga.client import StartedSaga, StartOptions
-from saga.executions import ExecutionStatus, execution_status
+from saga.executions import ExecutionStatus
 from saga.log.queries import Filter
-from saga.state import SagaStatus
 
 MAX_DEADLINE_S = 366 * 86_400
 _EXECUTIONS = "/api/v1/executions"
@@ -62,64 +70,6 @@ class ExecuteRequest(RunRequest):
     """Run a workflow: the version that new executions get now, or `version`."""
 
     version: int | None = Field(default=None, ge=1)
-
-
-class ExecutionStarted(BaseModel):
-    """`created` is false if the same Idempotency-Key had started it before."""
-
-    execution_id: str
-    workflow: str
-    version: str
-    status: ExecutionStatus = ExecutionStatus.PENDING
-    sequence: int
-    created: bool
-
-
-class ExecutionSummary(BaseModel):
-    """`state` is the saga's status, which tells more of a RUNNING one; null while it is PENDING."""
-
-    execution_id: str
-    workflow: str
-    version: str
-    status: ExecutionStatus
-    state: SagaStatus | None
-    correlation_id: str
-    started_at: AwareDatetime
-    updated_at: AwareDatetime
-    ended_at: AwareDatetime | None
-    duration_ms: float | None
-    sequence: int
-
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> "ExecutionSummary":
-        return cls(**_summary(row))
-
-
-class ExecutionPage(BaseModel):
-    items: list[ExecutionSummary]
-    next_cursor: str | None
-    as_of_sequence: int
-
-
-class Execution(ExecutionSummary):
-    input: dict[str, Any] | None
-    abort: dict[str, Any] | None
-    labels: dict[str, str]
-    steps: list[StepAnswer]
-    as_of_sequence: int
-
-
-class ExecutionTold(BaseModel):
-    """`sequence` is that of the fact; the participants act on it."""
-
-    execution_id: str
-    sequence: int
-
-
-class ExecutionSignal(SignalRequest):
-    """What the step that waits is told, and by whom."""
-
-    step: str = Field(min_length=1, max_length=64)
 
 
 class ExecutionsWanted(BaseModel):
@@ -237,7 +187,7 @@ async def found(
     if same := unchanged(view, request, response):
         return same
     return Execution(
-        **_summary(view.saga),
+        **summary(view.saga),
         input=view.saga["input"],
         abort=view.saga["abort"],
         labels=view.labels,
@@ -271,20 +221,6 @@ async def _pending(parts: Parts, execution_id: str) -> Execution:
         steps=[],
         as_of_sequence=await parts.queries.applied_sequence(),
     )
-
-
-def _summary(row: dict[str, Any]) -> dict[str, Any]:
-    state = SagaStatus(row["status"])
-    return {
-        "execution_id": row["saga_id"],
-        "workflow": row["name"],
-        "state": state,
-        **{name: row[name] for name in _SAME},
-        "status": execution_status(state, row["abort_cause"]),
-    }
-
-
-_SAME = ("version", "correlation_id", "started_at", "updated_at", "ended_at", "duration_ms", "sequence")
 
 
 def _told(execution_id: str, sequence: int, response: Response) -> ExecutionTold:

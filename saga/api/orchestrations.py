@@ -8,10 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.children import PARENT
 from contracts.failure import NotFound
 from contracts.workflows import INLINE
+from saga.api.execution_models import Execution, ExecutionPage, ExecutionStarted
 from saga.api.executions import (
-    Execution,
-    ExecutionPage,
-    ExecutionStarted,
     IdempotencyKey,
     RunRequest,
     Traceparent,

@@ -1,34 +1,25 @@
-"""The saga log's API, as the command line uses it. Problems become exit codes."""
+"""The API as the command line uses it, by the client's transport. Problems become exit codes."""
 
+import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-import httpx2
+from contracts.failure import InvalidContract, NotFound
+from saga.remote.transport import Transport, route
 
-from contracts.failure import Conflict, InvalidContract, NotFound, SagaError, Stale, Unusable
-
-_ENDED = {"completed", "compensated", "failed", "waiting"}
-_LONG_POLL_S = 10.0
-
-
-class WaitTimeout(SagaError):
-    """The saga has not ended in time; it goes on."""
-
-    code = "wait.timeout"
-    exit_code = 7
+_OVER = {"completed", "compensated", "failed", "waiting"}
 
 
 class Remote:
     """An HTTP session with the saga log."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._client = httpx2.Client(base_url=url, timeout=_LONG_POLL_S + 20, trust_env=False)
+        self._runner = asyncio.Runner()
+        self._transport = Transport(url)
 
     def __enter__(self) -> Self:
         return self
@@ -36,7 +27,8 @@ class Remote:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.close()
+        with self._runner as runner:
+            runner.run(self._transport.close())
 
     def get(
         self, path: str, query: Mapping[str, Any] | None = None, *, accept: tuple[int, ...] = ()
@@ -45,82 +37,49 @@ class Remote:
 
         `accept`: statuses whose answer is none the less what was asked for.
         """
-        return self._ask("GET", path, accept, params=dict(query or {}))
+        return self._ask("GET", path, query=query, accept=accept)
 
     def all(self, path: str, query: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """The items of all pages. Raises as `get`."""
-        wanted = {name: value for name, value in (query or {}).items() if value not in (None, "")}
-        items: list[dict[str, Any]] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = self.get(path, wanted | ({"cursor": cursor} if cursor else {}))
-            items += page["items"]
-            cursor = page["next_cursor"]
-        return items
+        wanted = {name: value for name, value in (query or {}).items() if value != ""}
+
+        async def found() -> list[dict[str, Any]]:
+            return [item async for item in self._transport.items(path, wanted)]
+
+        return self._run(found())
 
     def post(
         self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """As `get`."""
-        return self._ask("POST", path, json=body, headers=dict(headers or {}))
+        return self._ask("POST", path, body=body, headers=headers)
 
     def put(
         self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """As `get`."""
-        return self._ask("PUT", path, json=body, headers=dict(headers or {}))
+        return self._ask("PUT", path, body=body, headers=headers)
 
     def delete(
         self, path: str, query: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """As `get`; empty if there is nothing to answer."""
-        return self._ask("DELETE", path, params=dict(query), headers=dict(headers or {}))
+        return self._ask("DELETE", path, query=query, headers=headers)
 
     def wait(self, saga_id: str, timeout_s: float) -> dict[str, Any]:
         """The saga when it has ended, or waits for a person. Raises WaitTimeout."""
-        until = monotonic() + timeout_s
-        sequence = 0
-        while (left := until - monotonic()) > 0:
-            query = {"after_sequence": sequence, "wait_s": min(left, _LONG_POLL_S)}
-            try:
-                saga = self.get(f"/api/v1/sagas/{saga_id}", query)
-            except NotFound:
-                # The log has not heard of the start within the long poll: it is behind.
-                continue
-            if saga["status"] in _ENDED:
-                return saga
-            sequence = saga["sequence"]
-        raise WaitTimeout(
-            f"saga {saga_id} has not ended within {timeout_s:g} s; it goes on: saga status {saga_id}"
-        )
 
-    def _ask(self, method: str, path: str, accept: tuple[int, ...] = (), **options: Any) -> dict[str, Any]:
-        try:
-            response = self._client.request(method, path, **options)
-        except httpx2.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise Unusable(f"no saga log at {self._url}: {reason}; start one with `saga up`") from error
-        if response.is_success or response.status_code in accept:
-            return dict(response.json()) if response.content else {}
-        raise _error(response)
+        def over(execution: dict[str, Any]) -> bool:
+            return execution["state"] in _OVER
 
+        self._run(self._transport.until(saga_id, over, timeout_s))
+        return self.get(route("sagas", saga_id))
 
-def _error(response: httpx2.Response) -> SagaError:
-    try:
-        problem = response.json()
-        detail = "; ".join(
-            [problem["detail"], *(f"{error['pointer']}: {error['detail']}" for error in problem["errors"])]
-        )
-    except (ValueError, KeyError):
-        detail = f"the saga log answered {response.status_code}"
-    kinds: dict[int, type[SagaError]] = {
-        404: NotFound,
-        409: Conflict,
-        412: Stale,
-        422: InvalidContract,
-        503: Unusable,
-    }
-    return kinds.get(response.status_code, SagaError)(detail)
+    def _ask(self, method: str, path: str, **told: Any) -> dict[str, Any]:
+        return dict(self._run(self._transport.ask(method, path, **told)).body or {})
+
+    def _run[Found](self, asking: Coroutine[Any, Any, Found]) -> Found:
+        return self._runner.run(asking)
 
 
 def read_value(source: str) -> Any:

@@ -3,10 +3,11 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.failure import InvalidContract
 from contracts.integrations import Name, RuleReference, TransformationRule, Version
+from contracts.transformation_rules import RulePage, RuleSummary, TrialAnswer, TrialRequest
 from events.clock import Clock
 from events.database import Database
 from saga.action import Refused
@@ -24,30 +25,6 @@ class _Wanted(BaseModel):
     name: Name | None = None
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = None
-
-
-class TrialRequest(BaseModel):
-    """Data to put through a rule."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    data: JsonValue
-
-
-class TrialAnswer(BaseModel):
-    result: JsonValue
-
-
-class RuleSummary(BaseModel):
-    name: str
-    version: str
-    description: str
-    stored_at: AwareDatetime
-
-
-class RulePage(BaseModel):
-    items: list[RuleSummary]
-    next_cursor: str | None
 
 
 def router(database: Database, bounded: Bounded, clock: Clock) -> APIRouter:

@@ -1,0 +1,86 @@
+"""What an API answers instead of what was asked for.
+
+SagaError
+├── RemoteError                     `status` (0: no answer), `code`, and `errors` with their pointers
+│   ├── RemoteNotFound              404; also a NotFound
+│   ├── RemoteConflict              409; also a Conflict
+│   ├── RemoteStale                 412: it has changed since it was read; also Stale
+│   ├── RemoteInvalid               422; also an InvalidContract
+│   └── RemoteUnavailable           503, or no answer at all; also Unusable
+├── ExecutionFailed                 the execution ended, and has not done what it should
+└── WaitTimeout                     it has not ended in time; it goes on
+"""
+
+import httpx2
+
+from contracts.failure import Conflict, InvalidContract, NotFound, SagaError, Stale, Unusable
+from contracts.pointers import Problem
+
+
+class RemoteError(SagaError):
+    """A problem (RFC 9457) that the API answered with."""
+
+    def __init__(self, text: str, *, status: int, code: str, errors: tuple[Problem, ...] = ()) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+        self.errors = errors
+
+
+class RemoteNotFound(RemoteError, NotFound):
+    """There is no such thing."""
+
+
+class RemoteConflict(RemoteError, Conflict):
+    """It contradicts what is there."""
+
+
+class RemoteStale(RemoteError, Stale):
+    """What was to be changed has changed since it was read: read it again."""
+
+
+class RemoteInvalid(RemoteError, InvalidContract):
+    """What was sent is wrong; `errors` say where."""
+
+
+class RemoteUnavailable(RemoteError, Unusable):
+    """The API did not answer, or cannot at the moment. What was asked for may have been done."""
+
+
+class WaitTimeout(SagaError):
+    """What was waited for has not ended in time; it goes on."""
+
+    code = "wait.timeout"
+    exit_code = 7
+
+
+_KINDS: dict[int, type[RemoteError]] = {
+    404: RemoteNotFound,
+    409: RemoteConflict,
+    412: RemoteStale,
+    422: RemoteInvalid,
+    503: RemoteUnavailable,
+}
+
+
+def error_of(response: httpx2.Response) -> RemoteError:
+    """The exception that says what the answer says."""
+    status = response.status_code
+    text, code = f"the API answered {status}", f"http.{status}"
+    errors: tuple[Problem, ...] = ()
+    try:
+        problem = response.json()
+        code = problem["code"]
+        errors = tuple(Problem(error["pointer"], error["detail"]) for error in problem["errors"])
+        text = "; ".join([problem["detail"], *(f"{error.pointer}: {error.detail}" for error in errors)])
+    except (ValueError, KeyError, TypeError):
+        # Whoever stands before the API may answer with anything.
+        pass
+    return _KINDS.get(status, RemoteError)(text, status=status, code=code, errors=errors)
+
+
+def unreachable(url: str, error: Exception) -> RemoteUnavailable:
+    """The exception for an API that does not answer."""
+    reason = str(error) or type(error).__name__
+    text = f"no API at {url}: {reason}; start one with `saga up`"
+    return RemoteUnavailable(text, status=0, code="api.unreachable")
