@@ -92,6 +92,13 @@ class WorkflowRecord(_Kept):
         known = ", ".join(str(version.number) for version in self.versions)
         raise NotFound(f"workflow {self.name} has no version {number}: it has {known}")
 
+    def before(self, version: WorkflowVersion) -> WorkflowVersion:
+        """The version before another. Raises NotFound if there is none."""
+        earlier = [one for one in self.versions if one.number < version.number]
+        if not earlier:
+            raise NotFound(f"workflow {self.name} has no version before {version.number}")
+        return earlier[-1]
+
     @classmethod
     def decode(cls, payload: bytes) -> "WorkflowRecord":
         """The record in a message. Raises InvalidContract with the place and the reason."""

@@ -29,6 +29,7 @@ from saga.api import (
     problems,
     sagas,
     triggers,
+    workflows,
 )
 from saga.api.parts import Parts
 from saga.breaker_ledger import Ledger
@@ -49,7 +50,7 @@ def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The API, and what domains answer beside it."""
     modules = (
         sagas, interventions, executions, metrics, orchestrations, dead_letters, breakers, definitions,
-        health, orchestration_health, triggers, hooks,
+        health, orchestration_health, triggers, hooks, workflows,
     )  # fmt: skip
     return routed("Saga log", [*(module.router(parts) for module in modules), *more])
 

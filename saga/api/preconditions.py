@@ -33,5 +33,12 @@ def _expected(if_match: Annotated[str | None, Header()] = None) -> int | None:
     return int(match[1])
 
 
+def _expected_if_given(if_match: Annotated[str | None, Header()] = None) -> int | None:
+    return None if if_match is None else _expected(if_match)
+
+
 Expected = Annotated[int | None, Depends(_expected)]
 """The revision a change is made over; None for any. PreconditionRequired or Stale, if the header is no good."""
+
+ExpectedIfGiven = Annotated[int | None, Depends(_expected_if_given)]
+"""As `Expected`, where a change may also be made without having read."""

@@ -88,6 +88,11 @@ def rolled_back(record: WorkflowRecord) -> WorkflowRecord:
     return changed.model_copy(update={"earlier": record.earlier[:-1]})
 
 
+def tagged(record: WorkflowRecord, tags: tuple[str, ...]) -> WorkflowRecord:
+    """Other tags, each once."""
+    return record.model_copy(update={"tags": tuple(dict.fromkeys(tags))})
+
+
 def noted(record: WorkflowRecord, change: RecordChange) -> WorkflowRecord:
     """The record with a note of who changed it, and when."""
     changes = (*record.changes, change)[-MAX_CHANGES:]

@@ -13,7 +13,7 @@ from events.definitions import Definitions
 from saga.conditions import compile_condition
 from saga.json_schemas import check_schema
 
-RESERVED = frozenset({"categories", "import", "validate"})
+RESERVED = frozenset({"categories", "export", "import", "validate"})
 """Names that the API uses itself."""
 
 
