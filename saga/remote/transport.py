@@ -54,8 +54,9 @@ class Transport:
         headers: Mapping[str, str | None] | None = None,
         accept: Container[int] = (),
     ) -> Answer:
-        """One answer. `accept`: statuses whose answer is none the less what was asked for. What is None in query and headers is left out.
+        """One answer. What is None in query and headers is left out.
 
+        `accept`: statuses whose answer is none the less what was asked for.
         Raises RemoteError as the problem says, RemoteUnavailable if there is no answer.
         """
         sent = {name: value for name, value in (headers or {}).items() if value is not None}
