@@ -6,7 +6,7 @@ table and converts the values, but does not build a statement's parameters anew 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Dialect, Table, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -14,10 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from contracts.definition import SagaDefinition
-from contracts.facts import STARTED_KEY, Fact
+from contracts.facts import STARTED_KEY, Fact, SagaAborted
 from events.columns import UtcText, utc_text
 from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow, table_of
 from saga.state import SagaState
+
+_CAUSES = frozenset(get_args(SagaAborted.model_fields["cause"].annotation))
 
 
 @dataclass(slots=True)
@@ -151,8 +153,14 @@ def _saga_row(partition: int, saga_id: str, followed: Followed) -> dict[str, Any
         "ended_sequence": state.ended_sequence,
         "input": started.data.get("input") if started.key == STARTED_KEY else None,
         "abort": state.abort,
-        "abort_cause": state.abort["cause"] if state.abort else None,
+        "abort_cause": _cause(state.abort),
     }
+
+
+def _cause(abort: dict[str, Any] | None) -> str | None:
+    """Why a saga was aborted; None also if the fact says something that is none of the causes there are."""
+    cause = (abort or {}).get("cause")
+    return cause if isinstance(cause, str) and cause in _CAUSES else None
 
 
 def _step_row(batch: Batch, saga_id: str, step: str) -> dict[str, Any]:

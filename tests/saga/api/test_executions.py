@@ -194,12 +194,23 @@ async def test_a_deadline_of_its_own_turns_an_execution_round(
         late = await started(api, deadline_s=0.3)
         execution = await ended(api, late)
         assert (execution["status"], execution["abort"]["cause"]) == ("COMPENSATED", "deadline")
+        world.behaviours.clear()
         in_time = await started(api, deadline_s=3600)
-        await running.client.signal(in_time, "work", {"value": 1}, by="ada")
         assert (await ended(api, in_time))["status"] == "COMPLETED"
         async with asyncio.timeout(20):
             while await timers.armed(running.bus):
                 await parts.log.caught_up()
+
+
+async def test_the_first_step_keeps_a_deadline_of_its_own_too(
+    api: httpx2.AsyncClient, orders: None, running: Running, world: World
+) -> None:
+    """Whoever states the start may die before it arms the timer."""
+    world.behaviours["work"] = waits
+    execution_id = await started(api, deadline_s=0.5)
+    await timers.disarm(running.bus, execution_id)
+    async with running.serving(world.action("work")):
+        assert (await ended(api, execution_id))["abort"]["cause"] == "deadline"
 
 
 async def test_executions_are_listed_by_what_is_asked(

@@ -94,6 +94,21 @@ async def test_several_statuses_are_found_together_and_children_by_their_parent(
     assert await asked(log, labels=(("parent", "failed"),)) == {"child-failed"}
 
 
+@pytest.mark.parametrize("abort", [{}, {"cause": "x" * 100}, {"cause": ["cancel"]}, {"cause": None}])
+async def test_an_abort_that_tells_no_cause_does_not_stop_the_log(
+    database_url: str, abort: dict[str, Any]
+) -> None:
+    async with open_log(database_url) as database:
+        told = [
+            message(1, "odd", "_saga", "started", {"input": {}}),
+            message(2, "odd", "_saga", "aborted", abort),
+            message(3, "next", "_saga", "started", {"input": {}}),
+        ]
+        await Projector(database, Known()).apply(0, told)
+        assert await asked(database, executions=(ExecutionStatus.COMPENSATED,)) == {"odd"}
+        assert await asked(database, executions=(ExecutionStatus.RUNNING,)) == {"next"}
+
+
 async def test_a_log_from_before_learns_why_its_sagas_were_aborted(log: Database) -> None:
     async with log.engine.begin() as connection:
         await connection.run_sync(lambda sync: command.downgrade(migration_config(sync), "0002"))

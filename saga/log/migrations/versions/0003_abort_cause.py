@@ -18,7 +18,8 @@ def upgrade() -> None:
     aborted = connection.execute(
         sa.select(_SAGAS.c.saga_id, _SAGAS.c.abort).where(_SAGAS.c.abort.is_not(None))
     )
-    causes = [{"id": row.saga_id, "cause": row.abort["cause"]} for row in aborted if row.abort]
+    found = [{"id": row.saga_id, "cause": (row.abort or {}).get("cause")} for row in aborted]
+    causes = [one for one in found if one["cause"] in ("step", "cancel", "deadline", "parent")]
     if causes:
         statement = sa.update(_SAGAS).where(_SAGAS.c.saga_id == sa.bindparam("id"))
         connection.execute(statement.values(abort_cause=sa.bindparam("cause")), causes)
