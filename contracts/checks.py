@@ -3,7 +3,8 @@
 Only what can be known is judged: actions of domains that are not among ours have contracts elsewhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -37,22 +38,40 @@ def check_contracts(definition: SagaDefinition) -> None:
 
 def contract_problems(definition: SagaDefinition) -> list[Problem]:
     """Unknown actions, input an action would refuse in any case, references to fields that cannot exist."""
+    return problems_of_steps(definition.steps, definition.input_type, definition.input_schema)
+
+
+def problems_of_steps(
+    steps: Sequence[Step], input_type: str | None, input_schema: dict[str, Any] | None
+) -> list[Problem]:
+    """As `contract_problems`, for steps that need not make a definition: their names and order may be wrong."""
+    known = _Known({step.name: step for step in steps}, input_type, input_schema)
     return [
-        *_input_type_problems(definition),
+        *_input_type_problems(input_type),
         *(
             Problem(f"/steps/{index}{problem.pointer}", problem.detail)
-            for index, step in enumerate(definition.steps)
-            for problem in _step_problems(definition, step)
+            for index, step in enumerate(steps)
+            if not step.problems
+            for problem in _step_problems(known, step)
         ),
     ]
 
 
-def _input_type_problems(definition: SagaDefinition) -> Iterator[Problem]:
-    if definition.input_type is not None and _input_model(definition.input_type) is None:
-        yield Problem("/input_type", f"no contract {definition.input_type!r}: expected domain.Model")
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What steps may refer to."""
+
+    steps: Mapping[str, Step]
+    input_type: str | None
+    input_schema: dict[str, Any] | None
 
 
-def _step_problems(definition: SagaDefinition, step: Step) -> Iterator[Problem]:
+def _input_type_problems(input_type: str | None) -> Iterator[Problem]:
+    if input_type is not None and _input_model(input_type) is None:
+        yield Problem("/input_type", f"no contract {input_type!r}: expected domain.Model")
+
+
+def _step_problems(known: _Known, step: Step) -> Iterator[Problem]:
     domain = step.action.partition(".")[0]
     contract = _contract(step.action)
     if contract is not None:
@@ -60,7 +79,7 @@ def _step_problems(definition: SagaDefinition, step: Step) -> Iterator[Problem]:
     elif domain in DOMAINS:
         yield Problem("/action", f"no action {step.action!r}: {domain} has {', '.join(_actions(domain))}")
     for use in step.uses:
-        yield from _reference_problems(definition, use)
+        yield from _reference_problems(known, use)
 
 
 def _argument_problems(step: Step, contract: ActionContract) -> Iterator[Problem]:
@@ -108,14 +127,15 @@ def _place(value: Any, location: tuple[int | str, ...], *, keep_last: bool) -> s
     return pointer
 
 
-def _reference_problems(definition: SagaDefinition, use: Use) -> Iterator[Problem]:
+def _reference_problems(known: _Known, use: Use) -> Iterator[Problem]:
     reference = use.reference
     path = reference.path
     if reference.step is None:
-        model = _input_model(definition.input_type) if definition.input_type else None
-        schema = _schema(model) if model else definition.input_schema
+        model = _input_model(known.input_type) if known.input_type else None
+        schema = _schema(model) if model else known.input_schema
     else:
-        contract = _contract(definition.step(reference.step).action)
+        step = known.steps.get(reference.step)
+        contract = _contract(step.action) if step else None
         model, path = (contract.output if contract else None), path[1:]
         schema = _schema(model) if model else None
     if schema is not None and (missing := _missing(schema, schema, path)):

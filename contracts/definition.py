@@ -5,6 +5,7 @@ with a definition is said when it is made, all of it at once.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -87,6 +88,11 @@ class Step(StepBase):
             *(Use("/when", reference, whole=False) for reference in read),
         )
 
+    @cached_property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with its references as they are written; without any it has `uses`."""
+        return (*_input_problems(self), *_condition_problems(self))
+
 
 class Flawed(ValueError):
     """A definition with mistakes: `problems` has all of them, each with its pointer into the definition."""
@@ -150,10 +156,11 @@ class SagaDefinition(_Contract):
         return self
 
     def _problems(self) -> list[Problem]:
-        names = [step.name for step in self.steps]
+        names = Counter(step.name for step in self.steps)
         problems = [
             Problem("/steps", f"two steps are named {name!r}")
-            for name in sorted({n for n in names if names.count(n) > 1})
+            for name, times in sorted(names.items())
+            if times > 1
         ]
         problems += [
             Problem(f"/steps/{index}/after", f"no step {other!r}")
@@ -163,26 +170,32 @@ class SagaDefinition(_Contract):
         ]
         if sum(step.pivot for step in self.steps) > 1:
             problems.append(Problem("/steps", "only one step can be the pivot"))
-        problems += self._template_problems()
-        if problems:
-            return problems
-        if cycle := self.graph.cycle:
-            return [Problem("/steps", f"steps wait for each other in a circle: {' -> '.join(cycle)}")]
-        return [
+        problems += [
+            Problem(f"/steps/{index}{problem.pointer}", problem.detail)
+            for index, step in enumerate(self.steps)
+            for problem in step.problems
+        ]
+        return problems + self._order_problems(names)
+
+    def _order_problems(self, names: Counter[str]) -> list[Problem]:
+        """Circles, and references to what is not before: as far as the names leave no doubt."""
+        unique = [step for step in self.steps if names[step.name] == 1]
+        after = {step.name: tuple(other for other in step.after if other in names) for step in unique}
+        graph = Graph(dict.fromkeys(names, ()) | after, {})
+        if cycle := graph.cycle:
+            problems = [Problem("/steps", f"steps wait for each other in a circle: {' -> '.join(cycle)}")]
+        else:
+            problems = []
+        told = graph.ancestors if not cycle and len(unique) == len(self.steps) else None
+        return problems + [
             Problem(
                 f"/steps/{index}{use.pointer}",
                 f"${{{use.reference.text}}} refers to {use.reference.step!r}, which is not before {step.name!r}",
             )
             for index, step in enumerate(self.steps)
-            for use in step.uses
-            if use.reference.step is not None and use.reference.step not in self.graph.ancestors[step.name]
-        ]
-
-    def _template_problems(self) -> list[Problem]:
-        return [
-            Problem(f"/steps/{index}{problem.pointer}", problem.detail)
-            for index, step in enumerate(self.steps)
-            for problem in (*_input_problems(step), *_condition_problems(step))
+            for use in (() if step.problems else step.uses)
+            if use.reference.step is not None
+            and use.reference.step not in (told[step.name] if told is not None else names)
         ]
 
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-from contracts.checks import InvalidDefinition, contract_problems
+from contracts.checks import InvalidDefinition, contract_problems, problems_of_steps
 from contracts.children import MAX_ITEMS, Join, Name, OnFailure, Ref, as_child
-from contracts.definition import ActionName, Flawed, SagaDefinition, StepBase, StepName, Token
+from contracts.definition import ActionName, Flawed, SagaDefinition, Step, StepBase, StepName, Token
 from contracts.failure import InvalidContract
 from contracts.pointers import Problem, place
 from contracts.references import Reference, rewrite, rewrite_condition
@@ -177,6 +177,10 @@ class _Compiling:
                 made = as_child(made, made.name, made.version, output)
         except ValidationError as error:
             self._refuse(_flaws(error), steps, at)
+            # One mistake hides no other: the steps are judged without the definition that they do not make.
+            alone = [Step.model_validate(step) for step in content["steps"]]
+            given = content.get("input_type"), content.get("input_schema")
+            self._refuse(problems_of_steps(alone, *given), steps, at)
             return None
         problems = contract_problems(made)
         self._refuse(problems, steps, at)

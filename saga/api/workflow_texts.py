@@ -22,7 +22,7 @@ from saga.api.workflow_models import (
     WorkflowsWanted,
 )
 from saga.workflows.catalogue import Catalogue
-from saga.workflows.importing import bring_in, judged
+from saga.workflows.importing import bring_in, judged_all
 from saga.workflows.text import Form, write_one
 
 _Accept = Annotated[str, Header()]
@@ -46,7 +46,7 @@ def router(parts: Parts) -> APIRouter:
                     name=workflow.name,
                     definitions=tuple(one.name for one in (*made.children, made.definition)),
                 )
-                for workflow, made in await judged(documents, catalogue, parts.definitions)
+                for workflow, made in await judged_all(documents, parts.definitions)
             ]
         )
 
@@ -55,7 +55,7 @@ def router(parts: Parts) -> APIRouter:
         documents: Documents, words: QueryWords, tag: Tags = (), activate: bool = False
     ) -> ImportedPage:
         """Save them: new workflows, or further versions of those that are there."""
-        found = await judged(documents, catalogue, parts.definitions)
+        found = await judged_all(documents, parts.definitions)
         workflows = [workflow for workflow, _ in found]
         done = await bring_in(workflows, catalogue, words, tags=tuple(tag), activate=activate)
         return ImportedPage(

@@ -34,7 +34,7 @@ from saga.api.workflow_models import (
 from saga.cursors import fingerprint, read_cursor, write_cursor
 from saga.log.queries import Filter
 from saga.state import ENDED, SagaStatus
-from saga.workflows.checking import read_workflow
+from saga.workflows.checking import judged
 
 _NOT_ENDED = tuple(status.value for status in SagaStatus if status not in ENDED)
 
@@ -72,7 +72,8 @@ def _routes(parts: Parts) -> APIRouter:
         tag: Tags = (),
         activate: bool = False,
     ) -> WorkflowAnswer:
-        entry = await catalogue.create(read_workflow(document), words, tags=tuple(tag), activate=activate)
+        workflow, _ = await judged(document, 1, parts.definitions)
+        entry = await catalogue.create(workflow, words, tags=tuple(tag), activate=activate)
         response.headers["Location"] = f"{PREFIX}/{entry.record.name}"
         return await answer(entry, response)
 
@@ -115,7 +116,7 @@ def _routes(parts: Parts) -> APIRouter:
         response: Response,
         activate: bool = False,
     ) -> WorkflowAnswer:
-        workflow = read_workflow(document)
+        workflow, _ = await judged(document, 1, parts.definitions)
         if workflow.name != name:
             raise InvalidDefinition(name, [Problem("/name", f"expected {name}, the name in the path")])
         return await answer(await catalogue.update(workflow, expected, words, activate=activate), response)

@@ -12,6 +12,7 @@ from contracts.workflows import INLINE, Compiled, Workflow, WorkflowStep, compil
 from events.definitions import Definitions
 from saga.conditions import compile_condition
 from saga.json_schemas import check_schema
+from saga.workflows.mending import mended
 
 RESERVED = frozenset({"categories", "export", "import", "validate"})
 """Names that the API uses itself."""
@@ -23,6 +24,25 @@ def read_workflow(document: Any) -> Workflow:
     if workflow.name in RESERVED or workflow.name.startswith(INLINE):
         raise InvalidDefinition(workflow.name, [Problem("/name", f"{workflow.name} is a reserved name")])
     return workflow
+
+
+async def judged(document: Any, version: int, definitions: Definitions) -> tuple[Workflow, Compiled]:
+    """The workflow in JSON data, and the definitions of that version of it.
+
+    Raises InvalidDefinition with everything that is known to be wrong: what cannot be read does not hide the rest.
+    """
+    try:
+        workflow = read_workflow(document)
+    except InvalidDefinition as error:
+        problems = error.problems
+        if rest := mended(document):
+            try:
+                await compiled(rest, version, definitions)
+            except InvalidDefinition as more:
+                problems = problems + more.problems
+        told = dict.fromkeys(Problem(**problem) for problem in problems)
+        raise InvalidDefinition("workflow", list(told)) from error
+    return workflow, await compiled(workflow, version, definitions)
 
 
 async def compiled(workflow: Workflow, version: int, definitions: Definitions) -> Compiled:

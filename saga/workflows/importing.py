@@ -10,7 +10,7 @@ from contracts.pointers import Problem
 from contracts.workflows import Compiled, Workflow
 from events.definitions import Definitions
 from saga.workflows.catalogue import Catalogue, Words
-from saga.workflows.checking import compiled, read_workflow
+from saga.workflows.checking import judged
 
 type Outcome = Literal["created", "updated", "unchanged", "refused"]
 
@@ -25,9 +25,7 @@ class Imported:
     detail: str = ""
 
 
-async def judged(
-    documents: Sequence[Any], catalogue: Catalogue, definitions: Definitions
-) -> list[tuple[Workflow, Compiled]]:
+async def judged_all(documents: Sequence[Any], definitions: Definitions) -> list[tuple[Workflow, Compiled]]:
     """The workflows in the documents, and what they would become.
 
     Raises InvalidDefinition with everything that is wrong; where there are several documents, pointers begin with
@@ -38,12 +36,10 @@ async def judged(
     for index, document in enumerate(documents):
         at = f"/{index}" if len(documents) > 1 else ""
         try:
-            workflow = read_workflow(document)
-            known = catalogue.find(workflow.name)
-            version = known.record.newest.number + 1 if known else 1
+            workflow, made = await judged(document, 1, definitions)
             if workflow.name in {other.name for other, _ in found}:
                 problems.append(Problem(f"{at}/name", f"{workflow.name} comes twice"))
-            found.append((workflow, await compiled(workflow, version, definitions)))
+            found.append((workflow, made))
         except InvalidDefinition as error:
             problems += [Problem(at + one["pointer"], one["detail"]) for one in error.problems]
     if problems:

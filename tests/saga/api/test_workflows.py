@@ -226,16 +226,27 @@ async def test_workflows_are_filtered_and_come_in_pages_by_name(api: httpx2.Asyn
     assert await names(tag="eu") == ["a-orders", "b-orders", "c-report"]
 
 
-async def test_what_is_wrong_is_said_with_its_place_and_nothing_is_kept(api: httpx2.AsyncClient) -> None:
-    kinds = document(colour="red") | {
-        "steps": [{"name": "a", "type": "SHELL"}, {"name": "b", "type": "WAIT", "x": 1}]
-    }
-    assert pointers(await api.post(WORKFLOWS, json=kinds)) == {"/colour", "/steps/0", "/steps/1/x"}
-    assert pointers(await api.post(f"{WORKFLOWS}/validate", json=kinds)) == {
-        "/colour",
-        "/steps/0",
-        "/steps/1/x",
-    }
+WRONG = document(colour="red") | {
+    "steps": [
+        {"name": "a", "type": "SHELL", "after": ["nobody"]},
+        {"name": "a", "type": "HTTP_REQUEST", "input": {"method": "GET"}, "retries": 3},
+        {"name": "b", "type": "WAIT", "after": ["c"], "when": "input.a ===", "input": {"for_s": 1}},
+        {"name": "c", "type": "WAIT", "after": ["b"], "input": {"for_s": "${steps.gone.x}"}},
+    ]
+}
+
+
+async def test_everything_that_is_wrong_is_said_at_once_and_nothing_is_kept(api: httpx2.AsyncClient) -> None:
+    unknown_fields, unknown_type = {"/colour", "/steps/1/retries"}, {"/steps/0"}
+    duplicate_and_circle, missing = {"/steps"}, {"/steps/1/input/url"}
+    dangling, no_condition = {"/steps/0/after", "/steps/3/input/for_s"}, {"/steps/2/when"}
+    expected = unknown_fields | unknown_type | duplicate_and_circle | missing | dangling | no_condition
+    for path in (WORKFLOWS, f"{WORKFLOWS}/validate", f"{WORKFLOWS}/import"):
+        answer = await api.post(path, json=WRONG)
+        assert pointers(answer) == expected
+    details = " ".join(error["detail"] for error in answer.json()["errors"] if error["pointer"] == "/steps")
+    assert "two steps are named 'a'" in details
+    assert "circle" in details
     assert (await api.get(WORKFLOWS, params={"include_deleted": True})).json()["items"] == []
 
 
