@@ -5,8 +5,11 @@ By import at run time, because nothing in this package may depend on a domain.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import cache
 from importlib import import_module
+from importlib.resources import files
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any
 
 from contracts.actions import DOMAINS
@@ -14,6 +17,7 @@ from contracts.definition import SagaDefinition
 from contracts.failure import InvalidContract, NotFound
 from saga.action import Action, Environment
 from saga.service import ServiceSettings
+from saga.workflows.templates import Template, read_template
 
 type DomainApi = Callable[[ServiceSettings, Environment], AbstractAsyncContextManager[Sequence[Any]]]
 """Opens what a domain answers over HTTP itself, as FastAPI routers"""
@@ -69,6 +73,31 @@ def domain_api(domain: str) -> DomainApi | None:
         return None
     opened: DomainApi = import_module(name).open_api
     return opened
+
+
+def domain_templates(domain: str) -> tuple[Template, ...]:
+    """The templates of workflows a domain ships (`services/<domain>/templates`). Raises NotFound, InvalidContract."""
+    folder = files(f"services.{known_domain(domain)}") / "templates"
+    if not folder.is_dir():
+        return ()
+    found = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name
+    )
+    return tuple(read_template(file.read_bytes(), f"{domain}/templates/{file.name}") for file in found)
+
+
+@cache
+def known_templates() -> Mapping[str, Template]:
+    """The templates of all domains, by name. Raises InvalidContract if two have the same one."""
+    found: dict[str, Template] = {}
+    for domain in DOMAINS:
+        for template in domain_templates(domain):
+            if template.name in found:
+                raise InvalidContract(
+                    f"two templates are named {template.name}: that of {domain} is the second"
+                )
+            found[template.name] = template
+    return MappingProxyType(found)
 
 
 def _compare(domain: str, actions: list[Action]) -> None:

@@ -29,6 +29,7 @@ from saga.api import (
     problems,
     sagas,
     triggers,
+    workflow_templates,
     workflows,
 )
 from saga.api.parts import Parts
@@ -50,7 +51,7 @@ def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The API, and what domains answer beside it."""
     modules = (
         sagas, interventions, executions, metrics, orchestrations, dead_letters, breakers, definitions,
-        health, orchestration_health, triggers, hooks, workflows,
+        health, orchestration_health, triggers, hooks, workflows, workflow_templates,
     )  # fmt: skip
     return routed("Saga log", [*(module.router(parts) for module in modules), *more])
 

@@ -33,7 +33,7 @@ def mended(document: Any) -> Workflow | None:
                 for problem in error.problems:
                     _leave_out(left, problem["pointer"].split("/")[1:])
     except _InDoubt:
-        pass
+        return None
     return None
 
 

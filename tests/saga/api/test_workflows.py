@@ -177,7 +177,8 @@ async def test_what_runs_keeps_a_workflow_from_being_deleted_unless_forced(
         refused = await api.delete(ORDERS, params=ADA, headers=ANY)
         assert (refused.status_code, "1 running" in refused.json()["detail"]) == (409, True)
         assert (await api.delete(ORDERS, params={**ADA, "force": True}, headers=ANY)).status_code == 204
-        told = await api.post(f"{saga}/steps/work/signal", json={"by": "ada"})
+        step = "work"
+        told = await api.post(f"{saga}/steps/{step}/signal", json={"by": "ada"})
         assert told.status_code == 202
         await running.stated(started.json()["saga_id"], ("work", FactKind.COMPLETED))
 
