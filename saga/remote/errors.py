@@ -11,6 +11,8 @@ SagaError
 └── WaitTimeout                     it has not ended in time; it goes on
 """
 
+from contextlib import suppress
+
 import httpx2
 
 from contracts.failure import Conflict, InvalidContract, NotFound, SagaError, Stale, Unusable
@@ -68,14 +70,12 @@ def error_of(response: httpx2.Response) -> RemoteError:
     status = response.status_code
     text, code = f"the API answered {status}", f"http.{status}"
     errors: tuple[Problem, ...] = ()
-    try:
+    # Whoever stands before the API may answer with anything.
+    with suppress(ValueError, KeyError, TypeError):
         problem = response.json()
         code = problem["code"]
         errors = tuple(Problem(error["pointer"], error["detail"]) for error in problem["errors"])
         text = "; ".join([problem["detail"], *(f"{error.pointer}: {error.detail}" for error in errors)])
-    except (ValueError, KeyError, TypeError):
-        # Whoever stands before the API may answer with anything.
-        pass
     return _KINDS.get(status, RemoteError)(text, status=status, code=code, errors=errors)
 
 
