@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from saga.cli import audit, breaker, dlq, intervene, rule, simulate, trigger, webhook
+from saga.cli import audit, breaker, definitions, dlq, intervene, rule, simulate, trigger, webhook
 from saga.cli.options import DEFAULT_API, Api, Output
 from saga.cli.output import Format, say, write
 
@@ -31,6 +31,7 @@ app.add_typer(webhook.app, name="webhook")
 app.add_typer(rule.app, name="rule")
 audit.add_to(app)
 simulate.add_to(app)
+app.add_typer(definitions.app, name="def")
 app.add_typer(definitions_app, name="definitions")
 app.add_typer(schemas_app, name="schemas")
 

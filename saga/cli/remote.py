@@ -48,17 +48,31 @@ class Remote:
 
         return self._run(found())
 
+    def value(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        """What is answered, an object or not. Raises as `get`."""
+        return self._run(self._transport.ask("GET", path, query=query)).body
+
     def post(
-        self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        body: Any,
+        headers: Mapping[str, str] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """As `get`."""
-        return self._ask("POST", path, body=body, headers=headers)
+        return self._ask("POST", path, body=body, headers=headers, query=query)
 
     def put(
-        self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        body: Any,
+        headers: Mapping[str, str] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """As `get`."""
-        return self._ask("PUT", path, body=body, headers=headers)
+        return self._ask("PUT", path, body=body, headers=headers, query=query)
 
     def delete(
         self, path: str, query: Mapping[str, Any], headers: Mapping[str, str] | None = None
@@ -110,6 +124,14 @@ def read_document(source: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidContract(f"{source} must hold one object")
     return value
+
+
+def read_workflows(source: str) -> list[Any]:
+    """The documents in a file of JSON or YAML, or `-`, as the API would read them. Raises InvalidContract."""
+    from saga.workflows.text import Form, read_all
+
+    text = sys.stdin.read() if source == "-" else _text(source)
+    return read_all(text.encode(), Form.JSON if text.lstrip()[:1] in {"{", "["} else Form.YAML)
 
 
 def _text(path: str) -> str:

@@ -75,7 +75,9 @@ def error_of(response: httpx2.Response) -> RemoteError:
         problem = response.json()
         code = problem["code"]
         errors = tuple(Problem(error["pointer"], error["detail"]) for error in problem["errors"])
-        text = "; ".join([problem["detail"], *(f"{error.pointer}: {error.detail}" for error in errors)])
+        # What a problem has said in its detail already is not said twice.
+        untold = [str(error) for error in errors if str(error) not in problem["detail"]]
+        text = "; ".join([problem["detail"], *untold])
     return _KINDS.get(status, RemoteError)(text, status=status, code=code, errors=errors)
 
 
