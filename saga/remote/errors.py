@@ -11,8 +11,6 @@ SagaError
 └── WaitTimeout                     it has not ended in time; it goes on
 """
 
-from contextlib import suppress
-
 import httpx2
 
 from contracts.failure import Conflict, InvalidContract, NotFound, SagaError, Stale, Unusable
@@ -68,16 +66,16 @@ _KINDS: dict[int, type[RemoteError]] = {
 def error_of(response: httpx2.Response) -> RemoteError:
     """The exception that says what the answer says."""
     status = response.status_code
-    text, code = f"the API answered {status}", f"http.{status}"
-    errors: tuple[Problem, ...] = ()
-    # Whoever stands before the API may answer with anything.
-    with suppress(ValueError, KeyError, TypeError):
+    try:
         problem = response.json()
         code = problem["code"]
         errors = tuple(Problem(error["pointer"], error["detail"]) for error in problem["errors"])
-        # What a problem has said in its detail already is not said twice.
+        # What the problem's detail has said already is not said twice.
         untold = [str(error) for error in errors if str(error) not in problem["detail"]]
         text = "; ".join([problem["detail"], *untold])
+    except (ValueError, KeyError, TypeError):
+        # Whoever stands before the API may answer with anything.
+        text, code, errors = f"the API answered {status}", f"http.{status}", ()
     return _KINDS.get(status, RemoteError)(text, status=status, code=code, errors=errors)
 
 
