@@ -24,7 +24,7 @@ from saga.api.execution_models import (
     ExecutionTold,
     summary,
 )
-from saga.api.models import InterventionRequest
+from saga.api.models import CorrelationId, InterventionRequest, LabelName, LabelValue
 from saga.api.parts import Parts
 from saga.api.sagas import MAX_WAIT_S, label_of, stamp, step_answers, unchanged, view_after
 from saga.client import StartedSaga, StartOptions
@@ -43,8 +43,8 @@ class RunRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     input: dict[str, Any] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict, max_length=32)
-    correlation_id: str = Field(default="", max_length=128)
+    labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=32)
+    correlation_id: CorrelationId = ""
     deadline_s: float | None = Field(default=None, gt=0, le=MAX_DEADLINE_S)
 
     @field_validator("labels")

@@ -1,9 +1,13 @@
 """The shapes of requests and answers. Times are RFC 3339 in UTC, durations milliseconds."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]+$")]
+LabelValue = Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\x00]*$")]
+CorrelationId = Annotated[str, StringConstraints(max_length=128, pattern=r"^[^\x00]*$")]
 
 
 class _Request(BaseModel):
@@ -15,8 +19,8 @@ class StartRequest(_Request):
 
     definition: str = Field(min_length=1, max_length=128, examples=["payment-standard"])
     input: dict[str, Any] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict, max_length=32)
-    correlation_id: str = Field(default="", max_length=128)
+    labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=32)
+    correlation_id: CorrelationId = ""
 
 
 class StartAnswer(BaseModel):

@@ -22,7 +22,7 @@ from contracts.subjects import SAGA_STEP, partition_of
 from events.database import Database
 from events.read import StreamMessage
 from saga.log.tables import FactRow, PositionRow, RejectedRow, table_of
-from saga.log.write import Batch, Followed, Statements, write
+from saga.log.write import Batch, Followed, Statements, Unstorable, write
 from saga.state import advance, initial
 
 _MAX_LABEL = 64
@@ -84,7 +84,7 @@ class Projector:
     async def apply(self, partition: int, messages: Sequence[StreamMessage]) -> list[str]:
         """Apply messages in stream order, all or none; the ids of the sagas that have ended with them.
 
-        Messages at or before the partition's position are passed over.
+        Messages at or before the partition's position are passed over. What the database cannot hold is put aside.
         """
         position = self.positions.get(partition, 0)
         fresh = [message for message in messages if message.sequence > position]
@@ -93,28 +93,48 @@ class Projector:
         async with self._writing:
             try:
                 return await self._apply(partition, fresh)
-            except BaseException:
-                # What was folded in memory was not stored: fold it again from what is.
-                self._following.clear()
-                raise
+            except Unstorable:
+                return await self._apply_each(partition, fresh)
+
+    async def _apply_each(self, partition: int, messages: list[StreamMessage]) -> list[str]:
+        """As `_apply`, one by one, to put aside those that the database cannot hold."""
+        ended = []
+        for message in messages:
+            try:
+                ended += await self._apply(partition, [message])
+            except Unstorable as error:
+                batch = Batch()
+                await self._reject(partition, message, error, batch)
+                async with self._database.engine.begin() as connection:
+                    await write(connection, self._statements, batch, partition, message.sequence)
+                await self._applied(partition, message.sequence, batch)
+        return ended
 
     async def _apply(self, partition: int, messages: list[StreamMessage]) -> list[str]:
-        batch = Batch()
-        async with self._database.engine.begin() as connection:
-            for message in messages:
-                await self._fold(connection, partition, message, batch)
-            await write(connection, self._statements, batch, partition, messages[-1].sequence)
-        self.positions[partition] = messages[-1].sequence
-        APPLIED.labels(partition).inc(len(batch.facts))
-        REJECTED.labels(partition).inc(len(batch.rejected))
-        POSITION.labels(partition).set(messages[-1].sequence)
+        batch, newest = Batch(), messages[-1].sequence
+        try:
+            async with self._database.engine.begin() as connection:
+                for message in messages:
+                    await self._fold(connection, partition, message, batch)
+                await write(connection, self._statements, batch, partition, newest)
+        except BaseException:
+            # What was folded in memory was not stored: fold it again from what is.
+            self._following.clear()
+            raise
         ended = [saga_id for saga_id, followed in batch.touched.items() if followed.state.ended]
         for saga_id in ended:
             self._following.pop(saga_id, None)
-        async with self._changed:
-            self._changed.notify_all()
+        await self._applied(partition, newest, batch)
         stated = set(batch.stated)
         return [saga_id for saga_id in ended if saga_id not in stated]
+
+    async def _applied(self, partition: int, sequence: int, batch: Batch) -> None:
+        self.positions[partition] = sequence
+        APPLIED.labels(partition).inc(len(batch.facts))
+        REJECTED.labels(partition).inc(len(batch.rejected))
+        POSITION.labels(partition).set(sequence)
+        async with self._changed:
+            self._changed.notify_all()
 
     async def _fold(
         self, connection: AsyncConnection, partition: int, message: StreamMessage, batch: Batch
@@ -124,19 +144,7 @@ class Projector:
             followed = batch.touched.get(fact.sagaid) or await self._followed(connection, fact)
             followed.state = advance(followed.definition, followed.state, Recorded(message.sequence, fact))
         except NOT_APPLICABLE as error:
-            if self._put_aside is not None:
-                await self._put_aside(partition, message, error)
-            reason = (str(error) or type(error).__name__).replace("\x00", "\N{REPLACEMENT CHARACTER}")
-            log.error("log.rejected", partition=partition, sequence=message.sequence, reason=reason)
-            batch.rejected.append(
-                {
-                    "partition": partition,
-                    "sequence": message.sequence,
-                    "subject": message.subject,
-                    "reason": reason[:4096],
-                    "stored_at": message.stored_at,
-                }
-            )
+            await self._reject(partition, message, error, batch)
             return
         step = fact.key[0]
         batch.touched[fact.sagaid] = followed
@@ -147,6 +155,21 @@ class Projector:
         elif fact.key in _OUTCOME_KEYS:
             batch.stated.append(fact.sagaid)
         batch.facts.append(_fact_row(partition, message.sequence, fact, message.stored_at, message.payload))
+
+    async def _reject(self, partition: int, message: StreamMessage, error: Exception, batch: Batch) -> None:
+        if self._put_aside is not None:
+            await self._put_aside(partition, message, error)
+        reason = (str(error) or type(error).__name__).replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        log.error("log.rejected", partition=partition, sequence=message.sequence, reason=reason)
+        batch.rejected.append(
+            {
+                "partition": partition,
+                "sequence": message.sequence,
+                "subject": message.subject,
+                "reason": reason[:4096],
+                "stored_at": message.stored_at,
+            }
+        )
 
     async def apply_again(self, partition: int, sequence: int, payload: bytes) -> list[str]:
         """Apply a message that was put aside: its saga is folded anew, with the fact in its place.

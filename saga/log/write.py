@@ -4,21 +4,26 @@ Every fact costs a few rows, so the rows go to the driver as tuples: SQLAlchemy 
 table and converts the values, but does not build a statement's parameters anew for every row.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from sqlalchemy import Dialect, Table, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from contracts.definition import SagaDefinition
 from contracts.facts import STARTED_KEY, Fact, SagaAborted
+from contracts.failure import InvalidContract
 from events.columns import UtcText, utc_text
 from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow, table_of
 from saga.state import SagaState
 
+_VALUES = ("22", "54")
+"""Classes of SQLSTATE: data exceptions, and limits of the program"""
 _CAUSES = frozenset(get_args(SagaAborted.model_fields["cause"].annotation))
 
 
@@ -109,10 +114,28 @@ def _default(table: Table, name: str) -> Any:
     return default.arg
 
 
+class Unstorable(InvalidContract):
+    """The log's database cannot hold what a fact says, now or later."""
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    """Makes Unstorable of what a database or its driver says of values; whatever else they raise may pass."""
+    try:
+        yield
+    except (OverflowError, TypeError, ValueError) as error:
+        raise Unstorable("a value is none for the log's database, or too large") from error
+    except DBAPIError as error:
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        if not state.startswith(_VALUES):
+            raise
+        raise Unstorable(f"a value is none for the log's database, or too long (SQLSTATE {state})") from error
+
+
 async def write(
     connection: AsyncConnection, statements: Statements, batch: Batch, partition: int, sequence: int
 ) -> None:
-    """Write a batch, and how far the partition has been applied with it."""
+    """Write a batch, and how far the partition has been applied with it. Raises Unstorable."""
 
     async def put(table: Table, rows: list[dict[str, Any]], *, upsert: bool) -> None:
         if rows:
@@ -121,12 +144,13 @@ async def write(
     sagas = table_of(SagaRow)
     saga_rows = [_saga_row(partition, saga_id, followed) for saga_id, followed in batch.touched.items()]
     step_rows = [_step_row(batch, saga_id, step) for saga_id, step in batch.steps]
-    await put(table_of(FactRow), batch.facts, upsert=False)
-    await put(table_of(RejectedRow), batch.rejected, upsert=False)
-    await put(sagas, saga_rows, upsert=True)
-    await put(table_of(StepRow), step_rows, upsert=True)
-    await put(table_of(LabelRow), batch.labels, upsert=True)
-    await put(table_of(PositionRow), [{"partition": partition, "sequence": sequence}], upsert=True)
+    with _storing():
+        await put(table_of(FactRow), batch.facts, upsert=False)
+        await put(table_of(RejectedRow), batch.rejected, upsert=False)
+        await put(sagas, saga_rows, upsert=True)
+        await put(table_of(StepRow), step_rows, upsert=True)
+        await put(table_of(LabelRow), batch.labels, upsert=True)
+        await put(table_of(PositionRow), [{"partition": partition, "sequence": sequence}], upsert=True)
     if batch.stated:
         await connection.execute(
             update(sagas).where(sagas.c.saga_id.in_(batch.stated)).values(outcome_stated=True)

@@ -6,9 +6,9 @@ SagaError
 │   ├── RemoteConflict              409; also a Conflict
 │   ├── RemoteStale                 412: it has changed since it was read; also Stale
 │   ├── RemoteInvalid               422; also an InvalidContract
-│   └── RemoteUnavailable           503, or no answer at all; also Unusable
-├── ExecutionFailed                 the execution ended, and has not done what it should
-└── WaitTimeout                     it has not ended in time; it goes on
+│   └── RemoteUnavailable           502, 503, 504, or no answer at all; also Unusable
+├── WaitTimeout                     what was waited for has not ended in time; it goes on
+└── ExecutionFailed                 of `saga.remote.executions`: it has ended, and not done what it should
 """
 
 import httpx2
@@ -59,24 +59,26 @@ _KINDS: dict[int, type[RemoteError]] = {
     409: RemoteConflict,
     412: RemoteStale,
     422: RemoteInvalid,
+    502: RemoteUnavailable,
     503: RemoteUnavailable,
+    504: RemoteUnavailable,
 }
 
 
 def error_of(response: httpx2.Response) -> RemoteError:
     """The exception that says what the answer says."""
     status = response.status_code
+    kind = _KINDS.get(status, RemoteError)
     try:
         problem = response.json()
-        code = problem["code"]
         errors = tuple(Problem(error["pointer"], error["detail"]) for error in problem["errors"])
         # What the problem's detail has said already is not said twice.
         untold = [str(error) for error in errors if str(error) not in problem["detail"]]
         text = "; ".join([problem["detail"], *untold])
+        return kind(text, status=status, code=problem["code"], errors=errors)
     except (ValueError, KeyError, TypeError):
         # Whoever stands before the API may answer with anything.
-        text, code, errors = f"the API answered {status}", f"http.{status}", ()
-    return _KINDS.get(status, RemoteError)(text, status=status, code=code, errors=errors)
+        return kind(f"the API answered {status}", status=status, code=f"http.{status}")
 
 
 def unreachable(url: str, error: Exception) -> RemoteUnavailable:

@@ -147,7 +147,13 @@ async def test_only_an_active_workflow_is_executed(
 
 @pytest.mark.parametrize(
     "body",
-    [{"deadline_s": 0}, {"labels": {"parent": "x"}}, {"version": 0}, {"surprise": 1}],
+    [
+        {"deadline_s": 0},
+        {"labels": {"parent": "x"}},
+        {"version": 0},
+        {"surprise": 1},
+        {"correlation_id": "a\x00"},
+    ],
     ids=lambda body: next(iter(body)),
 )
 async def test_wrong_fields_are_refused_where_they_stand(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from saga.log.project import Projector
 from saga.log.queries import Filter, Queries
 from saga.log.store import open_log
 from saga.log.tables import LogTable
+from saga.log.write import Unstorable
 from saga.state import fold
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -187,6 +189,46 @@ async def test_what_no_row_can_hold_is_put_aside_on_every_database(
     queries = Queries(log)
     assert [row["sequence"] for row in await queries.rejected()] == [1]
     assert (await queries.get("good")).saga["input"] == {"text": "\x00"}
+
+
+LONG = Random(1).randbytes(4500).hex()
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        message(2, "odd", "a", "k" * 40, {}),
+        message(2, "odd", "a", "completed", {"output": {}, "attempt": "often"}),
+        message(2, "odd", "a", "completed", {"output": {}, "attempt": 10**30}),
+        message(2, "odd", "a", "completed", {"output": {}, "duration_ms": "long"}),
+        message(2, "odd", "a", "completed", {"output": {}, "duration_ms": [1]}),
+        message(2, "labelled", "_saga", "started", {"input": {}, "labels": {"team": LONG}}),
+    ],
+    ids=["kind", "type", "number", "duration", "list", "label"],
+)
+async def test_what_a_database_refuses_does_not_stop_the_log(log: Database, poison: StreamMessage) -> None:
+    good = [
+        message(1, "odd", "_saga", "started", {"input": {}}),
+        message(3, "odd", "b", "failed", {"failure": FAILURE, "attempt": 1}),
+        message(4, "next", "_saga", "started", {"input": {}}),
+    ]
+    put_aside: list[int] = []
+
+    async def note(partition: int, message: StreamMessage, error: Exception) -> None:
+        put_aside.append(message.sequence)
+
+    projector = Projector(log, Known(), put_aside=note)
+    await projector.apply(0, sorted([*good, poison], key=lambda one: one.sequence))
+    queries = Queries(log)
+    assert projector.positions == {0: 4}
+    assert (await queries.get("next")).saga["status"] == "running"
+    assert {"step": "b", "status": "failed"}.items() <= (await queries.get("odd")).steps[-1].items()
+    rejected = [row["sequence"] for row in await queries.rejected()]
+    assert set(put_aside) == set(rejected) <= {2}
+    if log.engine.dialect.name == "postgresql":
+        assert rejected == [2]
+        with pytest.raises(Unstorable):
+            await projector.apply_again(0, 2, poison.payload)
 
 
 async def test_two_logs_that_start_at_once_bring_the_schema_up_to_date_once(database_url: str) -> None:

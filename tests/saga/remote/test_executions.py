@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpx2
 import pytest
 
 from contracts.facts import FactKind
@@ -22,6 +23,7 @@ from saga.remote.errors import (
     RemoteNotFound,
     RemoteUnavailable,
     WaitTimeout,
+    error_of,
 )
 from saga.remote.executions import ExecutionFailed, RunOptions
 from saga.workflows.catalogue import Words
@@ -120,7 +122,7 @@ async def test_waiting_survives_an_api_that_is_away_for_a_while(
             assert await result == {"work": {"value": 6}}
 
 
-async def test_all_pages_are_read(api: Api, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_pages_are_read(api: Api, parts: Parts) -> None:
     started = [(await api.workflows["orders"].execute({"value": number})).id for number in range(60)]
     other = await api.workflows["orders"].execute({}, version=2, labels={"region": "us"})
     await parts.log.caught_up()
@@ -185,3 +187,19 @@ async def test_metrics_and_health_are_typed(api: Api, parts: Parts, running: Run
         assert (metrics.total.executions, metrics.versions[0].success_rate) == (1, 1.0)
         health = await api.health()
     assert [one.name for one in health.participants] == ["test-work"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "code"),
+    [
+        (502, "<html>", RemoteUnavailable, "http.502"),
+        (404, '{"error": "nothing here"}', RemoteNotFound, "http.404"),
+        (409, "[]", RemoteConflict, "http.409"),
+        (401, "", RemoteError, "http.401"),
+    ],
+)
+def test_what_is_no_problem_is_an_error_by_its_status(
+    status: int, body: str, kind: type[RemoteError], code: str
+) -> None:
+    error = error_of(httpx2.Response(status, text=body))
+    assert (type(error), error.code, error.errors) == (kind, code, ())
