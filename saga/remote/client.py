@@ -15,6 +15,7 @@ from saga.remote.breakers import Breakers
 from saga.remote.executions import Executions
 from saga.remote.integrations import TransformationRules, Webhooks
 from saga.remote.orchestrations import Orchestrations
+from saga.remote.templates import Templates
 from saga.remote.transport import Transport, route
 from saga.remote.triggers import Triggers
 from saga.remote.workflows import Workflows
@@ -26,6 +27,7 @@ class Api:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self.workflows = Workflows(transport)
+        self.templates = Templates(transport)
         self.executions = Executions(transport)
         self.orchestrations = Orchestrations(transport)
         self.triggers = Triggers(transport)

@@ -89,3 +89,23 @@ async def test_what_ran_of_a_workflow_is_listed_with_it(api: Api) -> None:
     with pytest.raises(Exception, match="goes on"):
         await execution.ended(timeout_s=0.2)
     assert [one.execution_id async for one in api.workflows["orders"].executions()] == [execution.id]
+
+
+async def test_a_workflow_is_made_from_a_template(api: Api) -> None:
+    found = {one.name: one async for one in api.templates.all()}
+    template = await api.templates.get("approved-request")
+    assert found[template.name].title == template.title
+    assert [one.name async for one in api.templates.all("approval")] == ["approved-request"]
+    parameters = template.example.parameters
+    made = await api.templates.instantiate(
+        template.name, "refund", parameters, tags=["eu"], activate=True, **ADA
+    )
+    assert (made.name, made.status, made.tags) == ("refund", "ACTIVE", ("eu",))
+    assert (await api.workflows["refund"].get()).document == made.document
+    with pytest.raises(RemoteInvalid) as caught:
+        await api.templates.instantiate(template.name, "other", {**parameters, "wait_s": "long"}, **ADA)
+    assert [error.pointer for error in caught.value.errors] == ["/parameters/wait_s"]
+    with pytest.raises(RemoteConflict):
+        await api.templates.instantiate(template.name, "refund", parameters, **ADA)
+    with pytest.raises(RemoteNotFound):
+        await api.templates.get("nothing")
