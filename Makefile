@@ -6,7 +6,7 @@ PACKAGES := contracts events saga services tests benchmarks
 WORKERS ?= 2
 SAGAS ?= 2000
 
-.PHONY: help demo test check faults cluster bench format schemas lock clean
+.PHONY: help demo test check faults cluster bench format golden schemas lock clean
 
 help:
 	@echo "make demo      play the sample payments through everything"
@@ -16,6 +16,7 @@ help:
 	@echo "make cluster   the same on a cluster of three, short"
 	@echo "make bench     measure against a hand-written chain"
 	@echo "make format    format the code"
+	@echo "make golden    write the exports that tests compare with"
 	@echo "make schemas   export the contracts"
 	@echo "make lock      renew the locks (needs uv)"
 	@echo "make clean     remove the environment, the data and the caches"
@@ -48,6 +49,9 @@ format: $(STAMP)
 	@$(BIN)/ruff format $(PACKAGES)
 	@$(BIN)/ruff check --fix $(PACKAGES)
 
+golden: $(STAMP)
+	@SAGA_WRITE_GOLDEN=1 $(BIN)/python -m pytest -n 0 tests/export -k agreed
+
 schemas: $(STAMP)
 	@$(BIN)/saga schemas export
 
@@ -56,7 +60,7 @@ COMPILE := uv pip compile pyproject.toml --extra postgres --python-version 3.12 
 
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv" >&2; exit 1; }
-	$(COMPILE) --extra embedded --group dev -o requirements.lock
+	$(COMPILE) --extra embedded --extra argo --group dev -o requirements.lock
 	$(COMPILE) -c requirements.lock -o requirements-runtime.lock
 
 clean:

@@ -73,7 +73,7 @@ def _input_type_problems(input_type: str | None) -> Iterator[Problem]:
 
 def _step_problems(known: _Known, step: Step) -> Iterator[Problem]:
     domain = step.action.partition(".")[0]
-    contract = _contract(step.action)
+    contract = find_action(step.action)
     if contract is not None:
         yield from _argument_problems(step, contract)
     elif domain in DOMAINS:
@@ -135,7 +135,7 @@ def _reference_problems(known: _Known, use: Use) -> Iterator[Problem]:
         schema = _schema(model) if model else known.input_schema
     else:
         step = known.steps.get(reference.step)
-        contract = _contract(step.action) if step else None
+        contract = find_action(step.action) if step else None
         model, path = (contract.output if contract else None), path[1:]
         schema = _schema(model) if model else None
     if schema is not None and (missing := _missing(schema, schema, path)):
@@ -185,7 +185,8 @@ def _actions(domain: str) -> dict[str, ActionContract]:
     return {contract.name: contract for contract in domain_actions(domain)}
 
 
-def _contract(action: str) -> ActionContract | None:
+def find_action(action: str) -> ActionContract | None:
+    """The contract of an action; None if nobody promises it."""
     domain = action.partition(".")[0]
     return _actions(domain).get(action) if domain in DOMAINS else None
 

@@ -5,6 +5,7 @@ Its definition stands between two steps, `child_begin` and `child_report`, by wh
 (`as_child`). What all children of a step share is in `shared`, what is one's own in `item`.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -19,6 +20,7 @@ from pydantic import (
 
 from contracts.actions import ActionContract
 from contracts.definition import SagaDefinition, Step
+from contracts.ids import saga_id_for
 
 BEGIN = "child_begin"
 REPORT = "child_report"
@@ -244,6 +246,24 @@ ACTIONS = (
 )  # fmt: skip
 
 
+def child_saga_id(parent: str, step: str, number: int) -> str:
+    """The saga of a step's child; the same whoever asks. Items and branches are numbered from 0."""
+    return saga_id_for(f"child {parent}.{step} {number}")
+
+
+def child_refs(step: Step) -> list[str]:
+    """The definitions of the children that a step may begin, each once: they are named, never data."""
+    given = step.input
+    match step.action:
+        case "integrations.for_each" | "integrations.child_saga":
+            found = [given.get("definition")]
+        case "integrations.parallel":
+            found = [branch.get("definition") for branch in given.get("branches", {}).values()]
+        case _:
+            found = []
+    return list(dict.fromkeys(str(ref) for ref in found))
+
+
 def as_child(definition: SagaDefinition, name: str, version: str, output: JsonValue = None) -> SagaDefinition:
     """The definition as a child of others: its steps between `child_begin` and `child_report`.
 
@@ -258,3 +278,20 @@ def as_child(definition: SagaDefinition, name: str, version: str, output: JsonVa
     begin = Step(name=BEGIN, action="integrations.child_begin")
     report = Step(name=REPORT, action="integrations.child_report", after=leaves, input={"output": output})
     return definition.model_copy(update={"name": name, "version": version, "steps": (*steps, begin, report)})
+
+
+def children_of(action: str, arguments: Mapping[str, Any]) -> list[str]:
+    """The definitions of the children that a step of this action has, in their order; none for other actions.
+
+    Raises ValidationError if these are no arguments of the action.
+    """
+    match action:
+        case "integrations.for_each":
+            command = ForEach.model_validate(arguments)
+            return [command.definition] * len(command.items)
+        case "integrations.parallel":
+            return [branch.definition for branch in Parallel.model_validate(arguments).branches.values()]
+        case "integrations.child_saga":
+            return [RunChild.model_validate(arguments).definition]
+        case _:
+            return []

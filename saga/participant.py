@@ -79,7 +79,7 @@ type OpenOutbox = Callable[[Action, Database], Awaitable[Outbox | None]]
 
 
 class Participant:
-    """All replicas that run an action's participant share its work. Start it, and later stop it."""
+    """All replicas that run an action's participant share its work. Open it, start it, and later stop it."""
 
     def __init__(
         self,
@@ -113,8 +113,8 @@ class Participant:
         self._consumers: list[PullConsumer] = []
         self._routes: dict[str, dict[FactKey, tuple[Step, ...]]] = {}
 
-    async def start(self) -> Self:
-        """Open what the action needs, then take deliveries. The consumers must have been applied."""
+    async def open(self) -> Self:
+        """Open what the action needs: from then on `act` works."""
         database = await self._open_database(self.action)
         resource = await self._resources.enter_async_context(self.action.open_resource(self._environment))
         tools = Tools(
@@ -128,6 +128,10 @@ class Participant:
             client=SagaClient(self._bus, self._definitions, self._clock),
         )
         self._worker = Worker(self.action, self._voice, tools)
+        return self
+
+    async def start(self) -> None:
+        """Take deliveries. It must be open, and its consumers must have been applied."""
         for partition in range(self._bus.settings.partitions):
             stream = self._bus.names.facts(partition)
             consumer = PullConsumer(self._bus, stream, self._name, self.hear, self._now_ns)
@@ -136,7 +140,6 @@ class Participant:
         self._consumers.append(PullConsumer(self._bus, buried, self._name, self._hear_again, self._now_ns))
         for consumer in self._consumers:
             await consumer.start()
-        return self
 
     async def stop(self, grace_s: float = 10.0) -> None:
         """Finish what is under way, give back the rest."""
@@ -254,11 +257,12 @@ class Participant:
         if not (fresh and alone and turn.saga_id not in self._watched):
             turn.facts = await self._voice.read(turn, whole=not forward)
         failpoints.at_delivery("read.after", heard.fact, (step,))
-        return await self._act(turn)
+        return await self.act(turn)
 
-    async def _act(self, turn: Turn) -> Answer:
+    async def act(self, turn: Turn) -> Answer:
+        """Do what the core decides about a turn, and state how it ends."""
         worker = self._worker
-        assert worker is not None, "a participant hears nothing before it has started"
+        assert worker is not None, "a participant acts when it is open"
         try:
             decision = decide(turn.definition, turn.step.name, turn.facts, turn.trigger)
         except InvalidContract as error:

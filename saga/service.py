@@ -114,8 +114,28 @@ async def serve(
 ) -> AsyncIterator[list[Participant]]:
     """The participants of these actions, taking deliveries until the block ends."""
     failpoints.arm(os.environ if environment is None else environment)
-    mine = {action.name for action in actions}
-    await _apply_consumers_of(mine, bus, definitions)
+    await _apply_consumers_of({action.name for action in actions}, bus, definitions)
+    opening = open_participants(
+        actions, bus, definitions, settings, environment=environment, clock=clock, chance=chance
+    )
+    async with opening as participants, Undertaker(bus, clock):
+        for participant in participants:
+            await participant.start()
+        yield participants
+
+
+@asynccontextmanager
+async def open_participants(
+    actions: Sequence[Action],
+    bus: Bus,
+    definitions: Definitions,
+    settings: ServiceSettings,
+    *,
+    environment: Environment | None = None,
+    clock: Clock = utc_now,
+    chance: Chance = chance,
+) -> AsyncIterator[list[Participant]]:
+    """The participants of these actions with all they need to act; they take no deliveries of their own accord."""
     databases = Databases(settings)
     participants: list[Participant] = []
     async with AsyncExitStack() as stack:
@@ -126,7 +146,6 @@ async def serve(
         )
         outboxes = await stack.enter_async_context(Outboxes(bus, clock))
         await stack.enter_async_context(Timekeeper(bus, definitions, clock))
-        await stack.enter_async_context(Undertaker(bus, clock))
         for action in actions:
             participant = Participant(
                 action,
@@ -141,8 +160,8 @@ async def serve(
                 clock=clock,
                 chance=chance,
             )
-            participants.append(await participant.start())
             stack.push_async_callback(participant.stop, settings.grace_s)
+            participants.append(await participant.open())
         yield participants
 
 

@@ -10,7 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from saga.cli import audit, breaker, definitions, dlq, intervene, rule, simulate, trigger, webhook
+from saga.cli import (
+    audit,
+    breaker,
+    definitions,
+    dlq,
+    export,
+    intervene,
+    rule,
+    simulate,
+    step,
+    trigger,
+    webhook,
+)
 from saga.cli.options import DEFAULT_API, Api, Output
 from saga.cli.output import Format, say, write
 
@@ -29,6 +41,8 @@ app.add_typer(breaker.app, name="breaker")
 app.add_typer(trigger.app, name="trigger")
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(rule.app, name="rule")
+app.add_typer(step.app, name="step")
+app.add_typer(export.app, name="export")
 audit.add_to(app)
 simulate.add_to(app)
 app.add_typer(definitions.app, name="def")

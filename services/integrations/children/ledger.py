@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from contracts.ids import saga_id_for
+from contracts.children import child_saga_id
 from events.database import Database, one_at_a_time
 from services.integrations.children.tables import Child, Family
 
@@ -199,7 +199,7 @@ def _row(family: Family, number: int, child: PlannedChild) -> dict[str, Any]:
     return {
         "key": family.key,
         "number": number,
-        "saga_id": saga_id_for(f"child {family.key} {number}"),
+        "saga_id": child_saga_id(family.saga_id, family.step, number),
         "name": child.name,
         "definition": child.definition,
         "input": child.input,
