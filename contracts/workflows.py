@@ -22,8 +22,8 @@ from contracts.references import Reference, rewrite, rewrite_condition
 MAX_DEPTH = 4
 """So deep may bodies be within bodies"""
 
-INLINE = "inline-"
-"""How the names begin of workflows that were sent to be run, and are in no catalogue"""
+INLINE = "inline"
+"""The name of all workflows that were sent to be run, and are in no catalogue; their version tells them apart"""
 
 type Find = Callable[[str], SagaDefinition | None]
 """Finds the definition `name@version`"""
@@ -111,6 +111,11 @@ class Compiled:
 
     definition: SagaDefinition
     children: tuple[SagaDefinition, ...]
+
+
+def is_inline(name: str) -> bool:
+    """Whether a definition of that name was sent to be run, or is a body of one that was."""
+    return name.partition("--")[0] == INLINE
 
 
 def parse_workflow(document: Any) -> Workflow:
@@ -357,5 +362,5 @@ def _written(pointer: str, steps: Sequence[WorkflowStep]) -> str:
 
 __all__ = [
     "INLINE", "MAX_ITEMS", "Body", "Compiled", "Find", "StepName", "Workflow", "WorkflowStep", "compile_workflow",
-    "parse_workflow",
+    "is_inline", "parse_workflow",
 ]  # fmt: skip

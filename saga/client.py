@@ -17,7 +17,7 @@ from contracts.failure import Conflict, InvalidContract, NotFound
 from contracts.ids import fact_id, new_saga_id, saga_id_for
 from contracts.subjects import SAGA_STEP, valid_token
 from contracts.timers import Timer, deadline_of
-from contracts.workflows import INLINE
+from contracts.workflows import is_inline
 from events import timers
 from events.publish import Fence, Fenced
 from events.read import read_saga
@@ -148,7 +148,7 @@ class SagaClient(Interventions):
             else self._definitions.latest(definition)
         )
         if found is None:
-            known = {known.ref for known in self._definitions.all() if not known.name.startswith(INLINE)}
+            known = {known.ref for known in self._definitions.all() if not is_inline(known.name)}
             raise NotFound(f"no definition {definition!r}: there are {', '.join(sorted(known)) or 'none'}")
         return found
 

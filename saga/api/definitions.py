@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from contracts.definition import SagaDefinition
 from contracts.failure import NotFound
-from contracts.workflows import INLINE
+from contracts.workflows import is_inline
 from saga.api.models import DefinitionPage, DefinitionSummary
 from saga.api.parts import Parts
 from saga.checks import check_definition
@@ -21,7 +21,7 @@ def router(parts: Parts) -> APIRouter:
     async def list_definitions(inline: bool = False) -> DefinitionPage:
         """All there are; with `inline`, also those that were sent to be run once."""
         known = sorted(parts.definitions.all(), key=lambda definition: definition.ref)
-        shown = [one for one in known if inline or not one.name.startswith(INLINE)]
+        shown = [one for one in known if inline or not is_inline(one.name)]
         return DefinitionPage(items=[_summary(definition) for definition in shown])
 
     @routes.get("/{name}", operation_id="getLatestDefinition")

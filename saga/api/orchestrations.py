@@ -20,11 +20,10 @@ from saga.api.executions import (
 from saga.api.parts import Parts
 from saga.executions import ExecutionStatus
 from saga.log.queries import Filter
-from saga.workflows.checking import read_workflow
 from saga.workflows.inline import publish_inline
 
 _GOING_ON = (ExecutionStatus.PENDING, ExecutionStatus.RUNNING)
-_ACTIVE = Filter(executions=_GOING_ON, name_begins=INLINE, without_children=True)
+_ACTIVE = Filter(executions=_GOING_ON, name=INLINE, without_children=True)
 
 
 class OrchestrationRequest(RunRequest):
@@ -53,8 +52,7 @@ def router(parts: Parts) -> APIRouter:
         idempotency_key: IdempotencyKey = None,
         traceparent: Traceparent = "",
     ) -> ExecutionStarted:
-        workflow = read_workflow({"name": "unnamed", **body.workflow})
-        definition = await publish_inline(workflow, parts.definitions)
+        definition = await publish_inline(body.workflow, parts.definitions)
         options = body.options(idempotency_key, traceparent)
         return accepted(await parts.client.start(definition.ref, body.input, options), response)
 
@@ -66,7 +64,7 @@ def router(parts: Parts) -> APIRouter:
     async def get(execution_id: str, request: Request, response: Response) -> Any:
         execution = await found(parts, execution_id, request, response, None, 0)
         if isinstance(execution, Execution):
-            if not execution.workflow.startswith(INLINE) or PARENT in execution.labels:
+            if execution.workflow != INLINE or PARENT in execution.labels:
                 raise NotFound(f"execution {execution_id} is no orchestration: see /api/v1/executions")
             if execution.status not in _GOING_ON:
                 raise NotFound(f"orchestration {execution_id} is {execution.status}: see /api/v1/executions")

@@ -33,7 +33,6 @@ class Filter:
     executions: tuple[ExecutionStatus, ...] = ()
     without_children: bool = False
     name: str | None = None
-    name_begins: str | None = None
     version: str | None = None
     started_after: datetime | None = None
     started_before: datetime | None = None
@@ -178,7 +177,6 @@ def _filtered(query: Select[Any], wanted: Filter) -> Select[Any]:
     conditions = [
         _SAGAS.c.status.in_(wanted.status) if wanted.status else None,
         _SAGAS.c.name == wanted.name if wanted.name else None,
-        _SAGAS.c.name.startswith(wanted.name_begins, autoescape=True) if wanted.name_begins else None,
         _SAGAS.c.version == wanted.version if wanted.version else None,
         _SAGAS.c.started_at >= wanted.started_after if wanted.started_after else None,
         _SAGAS.c.started_at < wanted.started_before if wanted.started_before else None,

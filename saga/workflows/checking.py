@@ -8,7 +8,14 @@ from contracts.definition import SagaDefinition
 from contracts.failure import InvalidContract
 from contracts.pointers import Problem, child
 from contracts.references import Reference, rewrite_condition
-from contracts.workflows import INLINE, Compiled, Workflow, WorkflowStep, compile_workflow, parse_workflow
+from contracts.workflows import (
+    Compiled,
+    Workflow,
+    WorkflowStep,
+    compile_workflow,
+    is_inline,
+    parse_workflow,
+)
 from events.definitions import Definitions
 from saga.conditions import compile_condition
 from saga.json_schemas import check_schema
@@ -21,7 +28,7 @@ RESERVED = frozenset({"categories", "export", "import", "validate"})
 def read_workflow(document: Any) -> Workflow:
     """The workflow in JSON data. Raises InvalidDefinition with all that is wrong with its fields."""
     workflow = parse_workflow(document)
-    if workflow.name in RESERVED or workflow.name.startswith(INLINE):
+    if workflow.name in RESERVED or is_inline(workflow.name):
         raise InvalidDefinition(workflow.name, [Problem("/name", f"{workflow.name} is a reserved name")])
     return workflow
 
@@ -45,7 +52,7 @@ async def judged(document: Any, version: int, definitions: Definitions) -> tuple
     return workflow, await compiled(workflow, version, definitions)
 
 
-async def compiled(workflow: Workflow, version: int, definitions: Definitions) -> Compiled:
+async def compiled(workflow: Workflow, version: int | str, definitions: Definitions) -> Compiled:
     """The definitions of a version. Raises InvalidDefinition with everything that is known to be wrong."""
     found: dict[str, SagaDefinition] = {}
     for ref in {step.definition for _, step in _all_steps(workflow.steps, "") if step.type == "CHILD"}:

@@ -62,11 +62,11 @@ async def test_the_same_workflow_is_the_same_definition_and_another_is_another(
     api: httpx2.AsyncClient, parts: Parts
 ) -> None:
     one, same, other = [
-        (await sent(api, workflow)).json()["workflow"]
+        (await sent(api, workflow)).json()["version"]
         for workflow in (document("mine"), document("mine", description=""), document("mine", "2"))
     ]
     assert one == same != other
-    definition = parts.definitions.get(f"{one}@1")
+    definition = parts.definitions.get(f"inline@{one}")
     assert definition is not None
     assert definition.metadata == {"workflow": "mine"}
 
@@ -107,7 +107,7 @@ async def test_everything_that_is_wrong_is_said_and_nothing_is_kept(
     answer = await sent(api, wrong)
     assert (answer.status_code, answer.json()["code"]) == (422, "definition.invalid")
     assert {error["pointer"] for error in answer.json()["errors"]} == {"/steps/0/when", "/steps/1/after"}
-    reserved = await sent(api, document("inline-mine"))
+    reserved = await sent(api, document("inline"))
     assert [error["pointer"] for error in reserved.json()["errors"]] == ["/name"]
     assert len(parts.definitions.all()) == before
 
@@ -142,3 +142,18 @@ async def test_children_of_what_was_sent_are_no_orchestrations(
         signal = {"step": "hold", "by": "ada"}
         assert (await api.post(f"/api/v1/executions/{child}/signal", json=signal)).status_code == 202
         assert (await ended(api, parent))["status"] == "COMPLETED"
+
+
+async def test_other_workflows_of_the_same_steps_cost_the_consumers_nothing(
+    api: httpx2.AsyncClient, running: Running
+) -> None:
+    async def heard() -> set[str]:
+        stream = running.bus.names.facts(0)
+        config = (await running.bus.jetstream.consumer_info(stream, "test-work")).config
+        return {*(config.filter_subjects or ()), config.filter_subject or ""}
+
+    assert (await sent(api, document("mine"))).status_code == 202
+    before = await heard()
+    for number in range(5):
+        assert (await sent(api, document("mine", str(number)))).status_code == 202
+    assert await heard() == before
