@@ -3,6 +3,7 @@
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from contracts.breakers import BreakerConfig
 from contracts.definition import SagaDefinition, Step
 from events.bus import Bus
+from events.clock import utc_now
 from events.definitions import Definitions
 from events.embedded import EmbeddedServer
 from events.servers import find_binary
@@ -63,6 +65,20 @@ async def test_facts_that_nobody_takes_are_told_until_somebody_does(
         assert (await running.ended(DEFINITION, saga_id)).status == "completed"
         (participant,) = (await asked(health, "ok"))["participants"]
         assert participant["asking"] > 0
+
+
+async def test_a_service_that_is_gone_is_told_once_its_silence_is_no_accident(
+    health: httpx2.AsyncClient, running: Running, world: World
+) -> None:
+    async with running.serving(world.action("a")):
+        first = await running.start(DEFINITION, value=1)
+        assert (await running.ended(DEFINITION, first)).status == "completed"
+    await running.start(DEFINITION, value=2)
+    (participant,) = (await asked(health, "degraded"))["participants"]
+    assert (participant["waiting"], participant["asking"], participant["neglected"]) == (1, 0, True)
+    # Until then it may be restarting.
+    silent = utc_now() - datetime.fromisoformat(participant["last_delivery"])
+    assert silent >= timedelta(seconds=running.bus.settings.ack_wait_s)
 
 
 async def test_an_open_breaker_and_dead_letters_are_told(
