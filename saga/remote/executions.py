@@ -1,9 +1,8 @@
 """Executions as the client has them: those it has started, and those it looks for."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from contracts.children import PARENT
 from contracts.failure import SagaError
@@ -27,28 +26,23 @@ class ExecutionFailed(SagaError):
         self.execution = execution
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """What may go with an execution besides its input. With an `idempotency_key` a repeat finds the first one."""
+class RunOptions(TypedDict, total=False):
+    """What may go with an execution besides its input. With an `idempotency_key` a repeat finds the first one;
+    `deadline_s` (seconds) counts instead of the workflow's."""
 
-    labels: Mapping[str, str] | None = None
-    correlation_id: str = ""
-    deadline_s: float | None = None
-    idempotency_key: str | None = None
+    labels: dict[str, str]
+    correlation_id: str
+    deadline_s: float
+    idempotency_key: str
 
 
 async def run(
     transport: Transport, path: str, told: Mapping[str, Any], options: RunOptions
 ) -> "RemoteExecution":
     """Start an execution. Raises RemoteError."""
-    body = {
-        **told,
-        "labels": dict(options.labels or {}),
-        "correlation_id": options.correlation_id,
-        "deadline_s": options.deadline_s,
-    }
-    headers = {"Idempotency-Key": options.idempotency_key}
-    answer = await transport.ask("POST", path, body=body, headers=headers)
+    body: dict[str, Any] = {**told, **options}
+    key = body.pop("idempotency_key", None)
+    answer = await transport.ask("POST", path, body=body, headers={"Idempotency-Key": key})
     started = ExecutionStarted.model_validate(answer.body)
     return RemoteExecution(transport, started.execution_id, started)
 

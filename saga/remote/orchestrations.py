@@ -1,7 +1,7 @@
 """Workflows that are sent to be run, and kept in no catalogue."""
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from saga.api.execution_models import Execution, ExecutionSummary
 from saga.remote.executions import RemoteExecution, RunOptions, run
@@ -18,11 +18,11 @@ class Orchestrations:
         self,
         workflow: Mapping[str, Any],
         input: Mapping[str, Any] | None = None,
-        options: RunOptions | None = None,
+        **options: Unpack[RunOptions],
     ) -> RemoteExecution:
         """Run a workflow document. Raises RemoteInvalid with all that is wrong, RemoteConflict (key)."""
         told = {"workflow": dict(workflow), "input": dict(input or {})}
-        return await run(self._transport, route("orchestrations"), told, options or RunOptions())
+        return await run(self._transport, route("orchestrations"), told, options)
 
     def active(self) -> AsyncIterator[ExecutionSummary]:
         """Those that have not ended, newest first."""

@@ -5,7 +5,7 @@ A change goes over the `revision` that was read (`expected`), or over whatever i
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from contracts.catalogue import Share, WorkflowStatus
 from saga.api.execution_models import ExecutionSummary
@@ -38,22 +38,13 @@ class RemoteWorkflow:
         input: Mapping[str, Any] | None = None,
         *,
         version: int | None = None,
-        labels: Mapping[str, str] | None = None,
-        correlation_id: str = "",
-        deadline_s: float | None = None,
-        idempotency_key: str | None = None,
+        **options: Unpack[RunOptions],
     ) -> RemoteExecution:
         """Run it, in the version that new executions get now, or in that one.
 
         Raises RemoteConflict (it is not ACTIVE, or the key started something else), RemoteInvalid with pointers
         into the input.
         """
-        options = RunOptions(
-            labels=labels,
-            correlation_id=correlation_id,
-            deadline_s=deadline_s,
-            idempotency_key=idempotency_key,
-        )
         told = {"input": dict(input or {}), "version": version}
         return await run(self._transport, self._at("execute"), told, options)
 

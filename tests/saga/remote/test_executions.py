@@ -25,7 +25,7 @@ from saga.remote.errors import (
     WaitTimeout,
     error_of,
 )
-from saga.remote.executions import ExecutionFailed, RunOptions
+from saga.remote.executions import ExecutionFailed
 from saga.workflows.catalogue import Words
 from tests.saga.workflows.documents import document, workflow
 from tests.world import Number, Running, World
@@ -164,8 +164,7 @@ async def test_a_workflow_that_is_not_kept_is_run_and_found_while_it_runs(
 ) -> None:
     world.behaviours["work"] = waits
     async with running.serving(world.action("work")):
-        options = RunOptions(idempotency_key="k")
-        execution = await api.orchestrations.run(document("mine"), {"value": 1}, options)
+        execution = await api.orchestrations.run(document("mine"), {"value": 1}, idempotency_key="k")
         await running.stated(execution.id, ("work", FactKind.SUSPENDED))
         await parts.log.caught_up()
         assert [one.execution_id async for one in api.orchestrations.active()] == [execution.id]
@@ -175,7 +174,7 @@ async def test_a_workflow_that_is_not_kept_is_run_and_found_while_it_runs(
         with pytest.raises(RemoteNotFound):
             await api.orchestrations.get(execution.id)
     with pytest.raises(RemoteConflict) as caught:
-        await api.orchestrations.run(document("another", "7"), {"value": 1}, options)
+        await api.orchestrations.run(document("another", "7"), {"value": 1}, idempotency_key="k")
     assert isinstance(caught.value, Conflict)
 
 
