@@ -18,6 +18,9 @@ from contracts.workflows import Workflow
 MAX_CHANGES = 50
 MAX_SHARES = 10
 MAX_EARLIER = 20
+MAX_VERSIONS = 500
+MAX_NOTE = 160
+"""So that the record of a workflow that is changed every day for years fits into one message."""
 
 
 class WorkflowStatus(StrEnum):
@@ -40,7 +43,7 @@ class WorkflowVersion(_Kept):
     content_hash: str = Field(description="SHA-256 of the workflow's canonical JSON")
     created_at: AwareDatetime
     by: str = ""
-    note: str = ""
+    note: str = Field(default="", description="the beginning of the reason")
 
 
 class Share(BaseModel):
@@ -64,6 +67,7 @@ class RecordChange(_Kept):
 class WorkflowRecord(_Kept):
     """What is known of a workflow. Description and category are those of its newest version.
 
+    `versions` are the newest, and those that are active or can be rolled back to.
     `earlier` are the active splits before the present one, the last of them last: what a rollback returns to.
     """
 

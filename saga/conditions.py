@@ -1,4 +1,4 @@
-"""Conditions: CEL over `input` and `steps` for steps, over `event` for triggers.
+"""Conditions: CEL over `input` and `steps` for steps, over `event` for triggers; and expressions over data.
 
 No user code, bounded by the engine, compiled once.
 CEL does not mix integers and decimals in arithmetic (write `double(x) * 1.5`); comparing them works.
@@ -42,6 +42,20 @@ def compile_condition(expression: str, names: tuple[str, ...] = OF_STEPS) -> Con
         return bool(result.value())
 
     return holds
+
+
+@lru_cache(maxsize=1)
+def _of_data() -> Any:
+    return cel.NewEnv(variables={"data": cel.Type.DYN, "item": cel.Type.DYN})
+
+
+@lru_cache(maxsize=4096)
+def check_expression(expression: str) -> None:
+    """Raises InvalidContract with the engine's reason if it is no CEL over `data` and `item`."""
+    try:
+        _of_data().compile(expression)
+    except Exception as error:
+        raise InvalidContract(f"expression {expression!r:.200}: {error}") from error
 
 
 def holds(expression: str, scope: Scope) -> bool:

@@ -12,9 +12,10 @@ from contracts.definition import Token
 from events.workflows import Entry
 from saga.workflows.catalogue import Words
 from saga.workflows.importing import Outcome
-from saga.workflows.text import Form, read_all, read_one
+from saga.workflows.text import Form, InvalidText, read_all, read_one
 
 PREFIX = "/api/v1/workflows"
+MAX_DOCUMENTS = 200
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Name = Annotated[Token, Path(examples=["orders"])]
@@ -75,14 +76,17 @@ async def _document(request: Request) -> Any:
 
 
 async def _documents(request: Request) -> list[Any]:
-    return read_all(await request.body(), Form.of(request.headers.get("content-type", "")))
+    found = read_all(await request.body(), Form.of(request.headers.get("content-type", "")))
+    if len(found) > MAX_DOCUMENTS:
+        raise InvalidText(f"{len(found)} documents, expected at most {MAX_DOCUMENTS} at a time")
+    return found
 
 
 Document = Annotated[Any, Depends(_document)]
 """The body: one document, JSON or (by its Content-Type) YAML. InvalidText, if it cannot be read."""
 
 Documents = Annotated[list[Any], Depends(_documents)]
-"""The body: a list of documents, a stream of YAML documents, or one document."""
+"""The body: a list of documents, a stream of YAML documents, or one. InvalidText, if there are too many, too."""
 
 _OF_ANY = {"schema": {"type": "object", "description": "a workflow"}}
 DOCUMENT_BODY: dict[str, Any] = {

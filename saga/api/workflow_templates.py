@@ -95,7 +95,7 @@ def router(parts: Parts) -> APIRouter:
 async def _judged(document: dict[str, Any], parts: Parts) -> Workflow:
     """Pointers of what is wrong lead into the request, or into the workflow that it would become."""
     try:
-        return (await judged(document, 1, parts.definitions))[0]
+        return (await judged(document, parts.definitions))[0]
     except InvalidDefinition as error:
         problems = [
             Problem(

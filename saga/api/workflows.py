@@ -72,7 +72,7 @@ def _routes(parts: Parts) -> APIRouter:
         tag: Tags = (),
         activate: bool = False,
     ) -> WorkflowAnswer:
-        workflow, _ = await judged(document, 1, parts.definitions)
+        workflow, _ = await judged(document, parts.definitions)
         entry = await catalogue.create(workflow, words, tags=tuple(tag), activate=activate)
         response.headers["Location"] = f"{PREFIX}/{entry.record.name}"
         return await answer(entry, response)
@@ -116,7 +116,7 @@ def _routes(parts: Parts) -> APIRouter:
         response: Response,
         activate: bool = False,
     ) -> WorkflowAnswer:
-        workflow, _ = await judged(document, 1, parts.definitions)
+        workflow, _ = await judged(document, parts.definitions)
         if workflow.name != name:
             raise InvalidDefinition(name, [Problem("/name", f"expected {name}, the name in the path")])
         return await answer(await catalogue.update(workflow, expected, words, activate=activate), response)

@@ -15,6 +15,7 @@ from typing import Any, Self
 from pydantic_core import from_json
 
 from contracts.catalogue import (
+    MAX_NOTE,
     RecordChange,
     WorkflowRecord,
     WorkflowStatus,
@@ -242,7 +243,7 @@ class Catalogue:
         first = record.newest.number + 1 if record.versions else 1
         version = WorkflowVersion(
             number=first, content_hash=hash_of(workflow), created_at=self._clock(), by=words.by,
-            note=words.reason,
+            note=words.reason[:MAX_NOTE],
         )  # fmt: skip
         # Refused before anything is published.
         with_version(record, workflow, version)

@@ -4,6 +4,7 @@ from contracts.catalogue import (
     MAX_CHANGES,
     MAX_EARLIER,
     MAX_SHARES,
+    MAX_VERSIONS,
     RecordChange,
     Share,
     WorkflowRecord,
@@ -23,16 +24,25 @@ _MOVES = {
 
 
 def with_version(record: WorkflowRecord, workflow: Workflow, version: WorkflowVersion) -> WorkflowRecord:
-    """A further version, which is not active. Raises Conflict for an archived workflow."""
+    """A further version, which is not active. Of too many the oldest is forgotten, unless new executions may get it.
+
+    Raises Conflict for an archived workflow.
+    """
     if record.status == _ARCHIVED:
         raise Conflict(f"workflow {record.name} is archived: make it a draft before you change it")
     return record.model_copy(
         update={
-            "versions": (*record.versions, version),
+            "versions": _remembered(record, (*record.versions, version)),
             "description": workflow.description,
             "category": workflow.category,
         }
     )
+
+
+def _remembered(record: WorkflowRecord, versions: tuple[WorkflowVersion, ...]) -> tuple[WorkflowVersion, ...]:
+    needed = {share.version for shares in (record.active, *record.earlier) for share in shares}
+    newest = versions[-MAX_VERSIONS:]
+    return (*(one for one in versions[:-MAX_VERSIONS] if one.number in needed), *newest)
 
 
 def with_status(record: WorkflowRecord, status: WorkflowStatus) -> WorkflowRecord:

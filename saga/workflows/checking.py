@@ -10,6 +10,7 @@ from contracts.pointers import Problem, child
 from contracts.references import Reference, rewrite_condition
 from contracts.workflows import (
     Compiled,
+    GenericStep,
     Workflow,
     WorkflowStep,
     compile_workflow,
@@ -19,6 +20,7 @@ from contracts.workflows import (
 from events.definitions import Definitions
 from saga.conditions import compile_condition
 from saga.json_schemas import check_schema
+from saga.workflows.expressions import expression_problems
 from saga.workflows.mending import mended
 
 RESERVED = frozenset({"categories", "export", "import", "validate"})
@@ -33,8 +35,8 @@ def read_workflow(document: Any) -> Workflow:
     return workflow
 
 
-async def judged(document: Any, version: int, definitions: Definitions) -> tuple[Workflow, Compiled]:
-    """The workflow in JSON data, and the definitions of that version of it.
+async def judged(document: Any, definitions: Definitions) -> tuple[Workflow, Compiled]:
+    """The workflow in JSON data, and the definitions of a first version of it.
 
     Raises InvalidDefinition with everything that is known to be wrong: what cannot be read does not hide the rest.
     """
@@ -44,12 +46,12 @@ async def judged(document: Any, version: int, definitions: Definitions) -> tuple
         problems = error.problems
         if rest := mended(document):
             try:
-                await compiled(rest, version, definitions)
+                await compiled(rest, 1, definitions)
             except InvalidDefinition as more:
                 problems = problems + more.problems
         told = dict.fromkeys(Problem(**problem) for problem in problems)
         raise InvalidDefinition("workflow", list(told)) from error
-    return workflow, await compiled(workflow, version, definitions)
+    return workflow, await compiled(workflow, 1, definitions)
 
 
 async def compiled(workflow: Workflow, version: int | str, definitions: Definitions) -> Compiled:
@@ -78,6 +80,8 @@ def _engine_problems(workflow: Workflow) -> list[Problem]:
                 compile_condition(rewrite_condition(step.when, _without_item))
             except InvalidContract as error:
                 problems.append(Problem(f"{at}/when", str(error)))
+        if isinstance(step, GenericStep):
+            problems += [Problem(at + one.pointer, one.detail) for one in expression_problems(step)]
     if workflow.input_schema is not None:
         try:
             check_schema(workflow.input_schema)

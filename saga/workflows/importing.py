@@ -36,7 +36,7 @@ async def judged_all(documents: Sequence[Any], definitions: Definitions) -> list
     for index, document in enumerate(documents):
         at = f"/{index}" if len(documents) > 1 else ""
         try:
-            workflow, made = await judged(document, 1, definitions)
+            workflow, made = await judged(document, definitions)
             if workflow.name in {other.name for other, _ in found}:
                 problems.append(Problem(f"{at}/name", f"{workflow.name} comes twice"))
             found.append((workflow, made))

@@ -233,6 +233,7 @@ WRONG = document(colour="red") | {
         {"name": "a", "type": "HTTP_REQUEST", "input": {"method": "GET"}, "retries": 3},
         {"name": "b", "type": "WAIT", "after": ["c"], "when": "input.a ===", "input": {"for_s": 1}},
         {"name": "c", "type": "WAIT", "after": ["b"], "input": {"for_s": "${steps.gone.x}"}},
+        {"name": "d", "type": "VALIDATION", "input": {"data": 1, "schema": {"type": "nothing"}}},
     ]
 }
 
@@ -242,6 +243,7 @@ async def test_everything_that_is_wrong_is_said_at_once_and_nothing_is_kept(api:
     duplicate_and_circle, missing = {"/steps"}, {"/steps/1/input/url"}
     dangling, no_condition = {"/steps/0/after", "/steps/3/input/for_s"}, {"/steps/2/when"}
     expected = unknown_fields | unknown_type | duplicate_and_circle | missing | dangling | no_condition
+    expected.add("/steps/4/input/schema")
     for path in (WORKFLOWS, f"{WORKFLOWS}/validate", f"{WORKFLOWS}/import"):
         answer = await api.post(path, json=WRONG)
         assert pointers(answer) == expected
@@ -333,6 +335,12 @@ async def test_an_import_with_a_mistake_saves_nothing_and_says_all_of_them(api: 
     found = pointers(await api.post(f"{WORKFLOWS}/import", json=body, params=ADA))
     assert found == {"/1/steps/0/input/for_s", "/2/name", "/3"}
     assert (await api.get(WORKFLOWS)).json()["items"] == []
+
+
+async def test_only_so_many_are_imported_at_a_time(api: httpx2.AsyncClient) -> None:
+    answer = await api.post(f"{WORKFLOWS}/import", json=[document(f"w{number}") for number in range(201)])
+    assert (answer.status_code, answer.json()["code"]) == (422, "document.unreadable")
+    assert "at most 200" in answer.json()["detail"]
 
 
 async def test_what_contradicts_the_catalogue_is_refused_and_the_rest_imported(

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.catalogue import Share, WorkflowRecord, WorkflowStatus, WorkflowVersion, share_of
+from contracts.catalogue import MAX_VERSIONS, Share, WorkflowRecord, WorkflowStatus, WorkflowVersion, share_of
 from contracts.failure import Conflict, InvalidContract, NotFound
 from saga.workflows import changes
+from tests.saga.workflows.documents import workflow
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 STATUSES = st.sampled_from(WorkflowStatus)
@@ -38,6 +39,18 @@ def test_something_is_active_unless_it_is_a_draft_or_was_one(wanted: list[Workfl
             assert one.active
         if one.status == "DRAFT":
             assert not one.active
+
+
+def test_of_too_many_versions_the_oldest_is_forgotten_unless_executions_may_get_it() -> None:
+    one = changes.activated(changes.activated(record(MAX_VERSIONS), 2), 5)
+    for number in range(MAX_VERSIONS + 1, MAX_VERSIONS + 11):
+        version = WorkflowVersion(number=number, content_hash=str(number), created_at=NOW)
+        one = changes.with_version(one, workflow(), version)
+    numbers = [version.number for version in one.versions]
+    assert numbers[:3] == [2, 5, 11]
+    assert numbers[3:] == list(range(12, MAX_VERSIONS + 11))
+    assert changes.rolled_back(one).active == shares(2)
+    assert len(one.model_dump_json()) < 250_000
 
 
 def test_rolling_back_goes_back_step_by_step() -> None:
