@@ -17,10 +17,12 @@ import pytest
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+from contracts.workflows import compile_workflow, parse_workflow
 from saga.api.app import create_app, open_parts, routed
 from saga.api.server import serve_api
 from saga.domains import domain_actions, known_templates
 from saga.service import ServiceSettings, serve
+from saga.workflows.templates import filled
 from services.integrations.api import open_api
 from tests.services.integrations.targets import Target
 from tests.world import Running
@@ -150,6 +152,17 @@ async def run(system: System, name: str) -> dict[str, Any]:
 
 def test_at_least_six_are_shipped() -> None:
     assert len(NAMES) >= 6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_fits_the_bounds_of_a_parameter_makes_a_workflow(name: str) -> None:
+    template = known_templates()[name]
+    for parameter, schema in template.parameters["properties"].items():
+        for value in [schema[bound] for bound in ("minimum", "maximum") if bound in schema] + schema.get(
+            "enum", []
+        ):
+            document = filled(template, "mine", template.example.parameters | {parameter: value})
+            compile_workflow(parse_workflow(document), "1")
 
 
 @pytest.mark.parametrize("name", NAMES)
