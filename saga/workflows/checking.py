@@ -26,6 +26,9 @@ from saga.workflows.mending import mended
 RESERVED = frozenset({"categories", "export", "import", "validate"})
 """Names that the API uses itself."""
 
+MAX_DEPTH = 100
+"""Of a document. Deeper ones cannot be written as JSON by everybody who would have to."""
+
 
 def read_workflow(document: Any) -> Workflow:
     """The workflow in JSON data. Raises InvalidDefinition with all that is wrong with its fields."""
@@ -40,6 +43,8 @@ async def judged(document: Any, definitions: Definitions) -> tuple[Workflow, Com
 
     Raises InvalidDefinition with everything that is known to be wrong: what cannot be read does not hide the rest.
     """
+    if _deeper(document, MAX_DEPTH):
+        raise InvalidDefinition("workflow", [Problem("", f"nested more than {MAX_DEPTH} deep")])
     try:
         workflow = read_workflow(document)
     except InvalidDefinition as error:
@@ -52,6 +57,19 @@ async def judged(document: Any, definitions: Definitions) -> tuple[Workflow, Com
         told = dict.fromkeys(Problem(**problem) for problem in problems)
         raise InvalidDefinition("workflow", list(told)) from error
     return workflow, await compiled(workflow, 1, definitions)
+
+
+def _deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [
+            item
+            for outer in level
+            for item in (
+                outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ()
+            )
+        ]
+    return bool(level)
 
 
 async def compiled(workflow: Workflow, version: int | str, definitions: Definitions) -> Compiled:

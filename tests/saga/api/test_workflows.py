@@ -337,6 +337,15 @@ async def test_an_import_with_a_mistake_saves_nothing_and_says_all_of_them(api: 
     assert (await api.get(WORKFLOWS)).json()["items"] == []
 
 
+@pytest.mark.parametrize("depth", [110, 300, 450])
+async def test_what_is_nested_without_end_is_refused(api: httpx2.AsyncClient, depth: int) -> None:
+    schema = "{a: " * depth + "1" + "}" * depth
+    text = f"name: orders\ninput_schema: {schema}\nsteps: [{{name: a, type: WAIT, input: {{for_s: 1}}}}]\n"
+    answer = await api.post(WORKFLOWS, content=text, headers=YAML)
+    assert pointers(answer) == {""}
+    assert "deep" in answer.json()["detail"]
+
+
 async def test_only_so_many_are_imported_at_a_time(api: httpx2.AsyncClient) -> None:
     answer = await api.post(f"{WORKFLOWS}/import", json=[document(f"w{number}") for number in range(201)])
     assert (answer.status_code, answer.json()["code"]) == (422, "document.unreadable")

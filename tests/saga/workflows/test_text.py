@@ -28,6 +28,16 @@ def test_what_is_written_is_read_as_the_same(form: Form, value: Any) -> None:
     assert (found, repr(found)) == (value, repr(value))
 
 
+@given(st.binary(max_size=60) | st.text("{}[]:,-&*!#|>\"'%@`? \nab01.e~", max_size=40).map(str.encode))
+def test_whatever_is_sent_is_read_or_refused(text: bytes) -> None:
+    for form in Form:
+        try:
+            found = read_one(text, form)
+        except InvalidText:
+            continue
+        assert read_one(write_one(found, Form.YAML).encode(), Form.YAML) == found
+
+
 @given(st.lists(VALUES, min_size=2, max_size=4))
 def test_documents_after_one_another_are_a_stream(values: list[Any]) -> None:
     text = "".join(write_one(value, Form.YAML) for value in values)
