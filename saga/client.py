@@ -15,6 +15,7 @@ from contracts.definition import SagaDefinition
 from contracts.facts import STARTED_KEY, FactKind, NewFact, SagaStarted, explain, state_fact
 from contracts.failure import Conflict, InvalidContract, NotFound
 from contracts.ids import fact_id, new_saga_id, saga_id_for
+from contracts.nesting import check_nesting
 from contracts.subjects import SAGA_STEP, valid_token
 from contracts.timers import Timer, deadline_of
 from contracts.workflows import is_inline
@@ -200,7 +201,11 @@ def _check_by_schema(definition: SagaDefinition, input: dict[str, Any]) -> None:
 
 
 def validated_input(definition: SagaDefinition, input: dict[str, Any]) -> dict[str, Any]:
-    """The input in its JSON form, checked against the definition's input type or schema. Raises InvalidInput."""
+    """The input in its JSON form, checked against the definition's input type or schema.
+
+    Raises InvalidInput, InvalidContract if it is nested too deep for those who would have to read it.
+    """
+    check_nesting(input, f"the input of {definition.ref}")
     model = input_model(definition)
     if model is None:
         _check_by_schema(definition, input)

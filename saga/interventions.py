@@ -29,6 +29,7 @@ from contracts.facts import (
 )
 from contracts.failure import Conflict, InvalidContract, NotFound
 from contracts.ids import fact_id, new_saga_id
+from contracts.nesting import check_nesting
 from contracts.subjects import valid_token
 from events.bus import Bus
 from events.clock import Clock, utc_now
@@ -166,8 +167,10 @@ class Interventions:
     async def signal(self, saga_id: str, step: str, payload: dict[str, Any], *, by: str) -> int:
         """Give a step the signal it waits for, or will wait for; the sequence of the fact.
 
-        Raises NotFound, Conflict (the saga is aborted or has ended, the step has spoken).
+        Raises NotFound, Conflict (the saga is aborted or has ended, the step has spoken), InvalidContract (the payload
+        is nested too deep).
         """
+        check_nesting(payload, "the payload of a signal")
         saga = await self._read(saga_id)
         _check_running(saga)
         status = saga.step(step)

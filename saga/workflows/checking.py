@@ -6,6 +6,7 @@ from typing import Any
 from contracts.checks import InvalidDefinition
 from contracts.definition import SagaDefinition
 from contracts.failure import InvalidContract
+from contracts.nesting import check_nesting
 from contracts.pointers import Problem, child
 from contracts.references import Reference, rewrite_condition
 from contracts.workflows import (
@@ -26,9 +27,6 @@ from saga.workflows.mending import mended
 RESERVED = frozenset({"categories", "export", "import", "validate"})
 """Names that the API uses itself."""
 
-MAX_DEPTH = 100
-"""Of a document. Deeper ones cannot be written as JSON by everybody who would have to."""
-
 
 def read_workflow(document: Any) -> Workflow:
     """The workflow in JSON data. Raises InvalidDefinition with all that is wrong with its fields."""
@@ -43,8 +41,10 @@ async def judged(document: Any, definitions: Definitions) -> tuple[Workflow, Com
 
     Raises InvalidDefinition with everything that is known to be wrong: what cannot be read does not hide the rest.
     """
-    if _deeper(document, MAX_DEPTH):
-        raise InvalidDefinition("workflow", [Problem("", f"nested more than {MAX_DEPTH} deep")])
+    try:
+        check_nesting(document, "the workflow")
+    except InvalidContract as error:
+        raise InvalidDefinition("workflow", [Problem("", str(error))]) from error
     try:
         workflow = read_workflow(document)
     except InvalidDefinition as error:
@@ -57,19 +57,6 @@ async def judged(document: Any, definitions: Definitions) -> tuple[Workflow, Com
         told = dict.fromkeys(Problem(**problem) for problem in problems)
         raise InvalidDefinition("workflow", list(told)) from error
     return workflow, await compiled(workflow, 1, definitions)
-
-
-def _deeper(value: Any, depth: int) -> bool:
-    level = [value]
-    for _ in range(depth):
-        level = [
-            item
-            for outer in level
-            for item in (
-                outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ()
-            )
-        ]
-    return bool(level)
 
 
 async def compiled(workflow: Workflow, version: int | str, definitions: Definitions) -> Compiled:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from contracts.definition import Token
 from contracts.facts import explain
 from contracts.failure import InvalidContract
+from contracts.nesting import check_nesting
 from contracts.pointers import Problem
 from saga.json_schemas import check_schema, schema_errors
 from saga.workflows.text import Form, read_one
@@ -100,7 +101,11 @@ def read_template(text: bytes, place: str) -> Template:
 
 
 def filled(template: Template, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The document of a workflow of that name. Raises InvalidParameters with all that is wrong with them."""
+    """The document of a workflow of that name.
+
+    Raises InvalidParameters with all that is wrong with them, InvalidContract if they are nested too deep.
+    """
+    check_nesting(parameters, "what the parameters hold")
     given = template.defaults | parameters
     if errors := schema_errors(given, template.parameters):
         problems = [Problem(f"/parameters{error.pointer}", error.message) for error in errors]

@@ -339,11 +339,18 @@ async def test_an_import_with_a_mistake_saves_nothing_and_says_all_of_them(api: 
 
 @pytest.mark.parametrize("depth", [110, 300, 450])
 async def test_what_is_nested_without_end_is_refused(api: httpx2.AsyncClient, depth: int) -> None:
-    schema = "{a: " * depth + "1" + "}" * depth
-    text = f"name: orders\ninput_schema: {schema}\nsteps: [{{name: a, type: WAIT, input: {{for_s: 1}}}}]\n"
-    answer = await api.post(WORKFLOWS, content=text, headers=YAML)
-    assert pointers(answer) == {""}
-    assert "deep" in answer.json()["detail"]
+    deep = '{"a": ' * depth + "1" + "}" * depth
+    text = f"name: orders\ninput_schema: {deep}\nsteps: [{{name: a, type: WAIT, input: {{for_s: 1}}}}]\n"
+    await created(api, activate=True)
+    json = {"Content-Type": "application/json"}
+    use = f'{{"name": "mine", "by": "ada", "reason": "r", "parameters": {deep}}}'
+    for answer in (
+        await api.post(WORKFLOWS, content=text, headers=YAML),
+        await api.post("/api/v1/workflow-templates/best-quote/instantiate", content=use, headers=json),
+        await api.post("/api/v1/sagas", content=f'{{"definition": "orders", "input": {deep}}}', headers=json),
+    ):
+        assert answer.status_code == 422, answer.text
+        assert "nested more than 100 deep" in answer.json()["detail"]
 
 
 async def test_only_so_many_are_imported_at_a_time(api: httpx2.AsyncClient) -> None:
