@@ -93,8 +93,8 @@ class WorkflowRecord(_Kept):
         for version in self.versions:
             if version.number == number:
                 return version
-        known = ", ".join(str(version.number) for version in self.versions)
-        raise NotFound(f"workflow {self.name} has no version {number}: it has {known}")
+        known = ", ".join(str(version.number) for version in reversed(self.versions))
+        raise NotFound(f"workflow {self.name} has no version {number}: it has {known:.100}")
 
     def before(self, version: WorkflowVersion) -> WorkflowVersion:
         """The version before another. Raises NotFound if there is none."""

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from contracts.failure import InvalidContract
+from saga.domains import domain_templates
 from saga.workflows.templates import InvalidParameters, Template, filled, read_template
 
 PARAMETERS = {
@@ -79,3 +80,7 @@ def test_a_template_that_makes_no_sense_is_refused_with_its_place(
 ) -> None:
     with pytest.raises(InvalidContract, match=f"ask.yaml: .*{reason}"):
         template(**fields)
+
+
+def test_a_domain_may_ship_none() -> None:
+    assert domain_templates("leads") == ()
