@@ -211,6 +211,17 @@ async def test_what_was_reserved_and_charged_is_undone_in_reverse_order(system: 
     assert undone == ["/charges/c1", "/reservations/r%201"]
 
 
+async def test_providers_that_say_no_are_passed_over(system: System) -> None:
+    await system.make("best-quote")
+    system.outside.refuses = {"/beacon"}
+    assert (await system.ended(await system.start("best-quote")))["status"] == "completed"
+    system.outside.refuses = {"/alpine", "/beacon"}
+    assert (await system.ended(await system.start("best-quote")))["status"] == "completed"
+    one, none = (told["data"] for told in system.told())
+    assert (one["best"]["provider"], one["declined"]) == ("alpine", 1)
+    assert (none["best"], none["declined"]) == (None, 2)
+
+
 async def test_nothing_is_stored_of_a_list_that_is_wrong(system: System) -> None:
     await system.make("validate-and-store", record_schema={"type": "object", "required": ["colour"]})
     saga = await system.ended(await system.start("validate-and-store"))
