@@ -23,7 +23,7 @@ async def publish_inline(document: dict[str, Any], definitions: Definitions) -> 
 
     Raises InvalidDefinition with everything that is wrong, before anything is kept.
     """
-    workflow, made = await judged(_UNNAMED | document, 1, definitions)
+    workflow, made = await judged(_UNNAMED | document, definitions)
     # What is compiled counts, not what was written: another release may compile the same to something else.
     hashes = "".join(definition.content_hash for definition in (*made.children, made.definition))
     version = hashlib.sha256(hashes.encode()).hexdigest()[:_DIGITS]
