@@ -1,8 +1,9 @@
 """What a service can do: an action with a typed input and output, perhaps a compensation, and events it emits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -14,7 +15,10 @@ DOMAINS = ("payments", "integrations", "leads")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActionContract:
-    """The promise behind a step's `action`: `name` is `<domain>.<verb_phrase>`."""
+    """The promise behind a step's `action`: `name` is `<domain>.<verb_phrase>`.
+
+    `permissions` are those that whoever starts a saga of it must have; `examples` are inputs it takes.
+    """
 
     name: str
     input: type[BaseModel]
@@ -22,6 +26,14 @@ class ActionContract:
     compensable: bool = False
     description: str = ""
     emits: tuple[type[Event], ...] = ()
+    version: str = "1"
+    category: str = ""
+    permissions: tuple[str, ...] = ()
+    examples: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def domain(self) -> str:
+        return self.name.partition(".")[0]
 
 
 def domain_actions(domain: str) -> tuple[ActionContract, ...]:

@@ -3,7 +3,7 @@
 Only what can be known is judged: actions of domains that are not among ours have contracts elsewhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -18,6 +18,10 @@ from contracts.pointers import Problem, child
 from contracts.references import Use, compile_template
 
 type Schema = dict[str, Any] | bool
+type FindContract = Callable[[str], ActionContract | None]
+"""The contract of an action by its name; None if it is not known here"""
+
+_CERTAIN = ("missing", "extra_forbidden")
 
 
 class InvalidDefinition(InvalidContract):
@@ -36,16 +40,25 @@ def check_contracts(definition: SagaDefinition) -> None:
         raise InvalidDefinition(definition.ref, problems)
 
 
-def contract_problems(definition: SagaDefinition) -> list[Problem]:
+def contract_of(action: str) -> ActionContract | None:
+    """The contract of an action of one of our domains; None if it is of none of them, or unknown there."""
+    domain = action.partition(".")[0]
+    return _actions(domain).get(action) if domain in DOMAINS else None
+
+
+def contract_problems(definition: SagaDefinition, find: FindContract = contract_of) -> list[Problem]:
     """Unknown actions, input an action would refuse in any case, references to fields that cannot exist."""
-    return problems_of_steps(definition.steps, definition.input_type, definition.input_schema)
+    return problems_of_steps(definition.steps, definition.input_type, definition.input_schema, find)
 
 
 def problems_of_steps(
-    steps: Sequence[Step], input_type: str | None, input_schema: dict[str, Any] | None
+    steps: Sequence[Step],
+    input_type: str | None,
+    input_schema: dict[str, Any] | None,
+    find: FindContract = contract_of,
 ) -> list[Problem]:
     """As `contract_problems`, for steps that need not make a definition: their names and order may be wrong."""
-    known = _Known({step.name: step for step in steps}, input_type, input_schema)
+    known = _Known({step.name: step for step in steps}, input_type, input_schema, find)
     return [
         *_input_type_problems(input_type),
         *(
@@ -64,6 +77,7 @@ class _Known:
     steps: Mapping[str, Step]
     input_type: str | None
     input_schema: dict[str, Any] | None
+    find: FindContract
 
 
 def _input_type_problems(input_type: str | None) -> Iterator[Problem]:
@@ -73,7 +87,7 @@ def _input_type_problems(input_type: str | None) -> Iterator[Problem]:
 
 def _step_problems(known: _Known, step: Step) -> Iterator[Problem]:
     domain = step.action.partition(".")[0]
-    contract = find_action(step.action)
+    contract = known.find(step.action)
     if contract is not None:
         yield from _argument_problems(step, contract)
     elif domain in DOMAINS:
@@ -89,8 +103,9 @@ def _argument_problems(step: Step, contract: ActionContract) -> Iterator[Problem
     except ValidationError as error:
         found: dict[str, str] = {}
         for problem in error.errors(include_url=False, include_context=False):
-            # What holds a reference is not known yet; but a field that is not given stays missing.
-            if _refers(problem["input"]) and (problem["type"] != "missing" or len(problem["loc"]) > 1):
+            # What holds a reference is not known yet; but a field that is missing or unknown stays so.
+            certain = problem["type"] in _CERTAIN and len(problem["loc"]) == 1
+            if _refers(problem["input"]) and not certain:
                 continue
             pointer = _place(step.input, problem["loc"], keep_last=problem["type"] == "missing")
             if pointer is None:
@@ -135,7 +150,7 @@ def _reference_problems(known: _Known, use: Use) -> Iterator[Problem]:
         schema = _schema(model) if model else known.input_schema
     else:
         step = known.steps.get(reference.step)
-        contract = find_action(step.action) if step else None
+        contract = known.find(step.action) if step else None
         model, path = (contract.output if contract else None), path[1:]
         schema = _schema(model) if model else None
     if schema is not None and (missing := _missing(schema, schema, path)):
@@ -183,12 +198,6 @@ def _definition(root: dict[str, Any], reference: Any) -> Schema:
 @cache
 def _actions(domain: str) -> dict[str, ActionContract]:
     return {contract.name: contract for contract in domain_actions(domain)}
-
-
-def find_action(action: str) -> ActionContract | None:
-    """The contract of an action; None if nobody promises it."""
-    domain = action.partition(".")[0]
-    return _actions(domain).get(action) if domain in DOMAINS else None
 
 
 @cache

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import to_json
 
 from contracts.failure import InvalidContract
@@ -100,6 +100,18 @@ class Flawed(ValueError):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = problems
+
+
+def flaws(error: ValidationError) -> list[Problem]:
+    """What a validation error of a definition says, each mistake with its pointer."""
+    found: list[Problem] = []
+    for problem in error.errors(include_url=False):
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, Flawed):
+            found += cause.problems
+        else:
+            found.append(Problem("".join(f"/{part}" for part in problem["loc"]), problem["msg"]))
+    return found
 
 
 class SagaDefinition(_Contract):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 from contracts.checks import InvalidDefinition, contract_problems, problems_of_steps
 from contracts.children import MAX_ITEMS, Join, Name, OnFailure, Ref, as_child
-from contracts.definition import ActionName, Flawed, SagaDefinition, Step, StepBase, StepName, Token
+from contracts.definition import ActionName, SagaDefinition, Step, StepBase, StepName, Token, flaws
 from contracts.failure import InvalidContract
 from contracts.pointers import Problem, place
 from contracts.references import Reference, rewrite, rewrite_condition
@@ -181,7 +181,7 @@ class _Compiling:
             if at:
                 made = as_child(made, made.name, made.version, output)
         except ValidationError as error:
-            self._refuse(_flaws(error), steps, at)
+            self._refuse(flaws(error), steps, at)
             # One mistake hides no other: the steps are judged without the definition that they do not make.
             alone = [Step.model_validate(step) for step in content["steps"]]
             given = content.get("input_type"), content.get("input_schema")
@@ -228,7 +228,7 @@ class _Compiling:
             report = len(found.steps) + 1
             self.problems += [
                 Problem(at + problem.pointer.replace(f"/steps/{report}/input", "", 1), problem.detail)
-                for problem in _flaws(error)
+                for problem in flaws(error)
             ]
 
     def _body(self, body: Body, name: str, at: str, depth: int, *, item: bool) -> "_Shared":
@@ -320,17 +320,6 @@ def _until_number(path: tuple[str | int, ...]) -> Iterator[str]:
 def _fan_out(step: ForEachStep | ParallelStep, shared: _Shared) -> dict[str, Any]:
     given = step.model_dump(include={"limit", "join", "on_item_failure"})
     return given | {"shared": shared.mapping()}
-
-
-def _flaws(error: ValidationError) -> list[Problem]:
-    flaws: list[Problem] = []
-    for found in error.errors(include_url=False):
-        cause = found.get("ctx", {}).get("error")
-        if isinstance(cause, Flawed):
-            flaws += cause.problems
-        else:
-            flaws.append(Problem("".join(f"/{part}" for part in found["loc"]), found["msg"]))
-    return flaws
 
 
 _STEP = re.compile(r"^/steps/(\d+)(/.*)?$")

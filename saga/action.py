@@ -18,20 +18,23 @@ unknown effect.
 """
 
 import inspect
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from types import ModuleType
 from typing import Any, NoReturn, cast, get_type_hints
 
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from contracts.actions import ActionContract
 from contracts.events import Event, EventMessage
+from contracts.facts import explain
 from contracts.failure import Failure, InvalidContract, SagaError
 from contracts.ids import new_saga_id
 from events.clock import Clock
@@ -39,6 +42,7 @@ from events.database import Database
 from events.outbox import Outbox
 from saga.breaker import Breaker, Breakers
 from saga.client import SagaClient
+from saga.declared import declare
 from saga.waits import Waits
 
 type Environment = Mapping[str, str]
@@ -234,13 +238,23 @@ type Handler = Callable[[ActionContext, Any], Awaitable[Any]]
 type Undo = Callable[[ActionContext, Any, Any], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What an action says of itself in the registry, besides its types and its docstring."""
+
+    version: str = "1"
+    category: str = ""
+    permissions: tuple[str, ...] = ()
+    examples: tuple[Mapping[str, Any], ...] = ()
+
+
 class Action:
     """A registered action. Calling it calls the handler, so that it can be tested like a function."""
 
     def __init__(
         self, name: str, handler: Handler, *, database: StepDatabase | None, external: bool,
         guard: bool,
-        resource: ResourceFactory | None, emits: tuple[type[Event], ...] = (),
+        resource: ResourceFactory | None, emits: tuple[type[Event], ...] = (), about: About | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.handler = handler
@@ -253,6 +267,8 @@ class Action:
             raise InvalidContract(f"action {name} emits events, so it needs database=...")
         self.undo: Undo | None = None
         self.input, self.output = _types(name, handler)
+        self.about = about or About()
+        _check_examples(name, self.input, self.about.examples)
         self.__doc__ = handler.__doc__
         self.__name__ = getattr(handler, "__name__", name)
 
@@ -277,6 +293,10 @@ class Action:
             compensable=self.compensable,
             emits=self.emits,
             description=inspect.getdoc(self.handler) or "",
+            version=self.about.version,
+            category=self.about.category,
+            permissions=self.about.permissions,
+            examples=self.about.examples,
         )
 
     @asynccontextmanager
@@ -297,15 +317,34 @@ def action(
     guard: bool = True,
     resource: ResourceFactory | None = None,
     emits: tuple[type[Event], ...] = (),
+    version: str = "1",
+    category: str = "",
+    permissions: tuple[str, ...] = (),
+    examples: tuple[Mapping[str, Any], ...] = (),
 ) -> Callable[[Handler], Action]:
-    """Make an async function an action. Raises InvalidContract if its types are not pydantic models."""
+    """Make an async function an action, and enter it into the registry.
+
+    Raises InvalidContract if its types are not pydantic models, or an example is none of its inputs.
+    """
+    about = About(version=version, category=category, permissions=permissions, examples=examples)
 
     def register(handler: Handler) -> Action:
-        return Action(
-            name, handler, database=database, external=external, guard=guard, resource=resource, emits=emits
-        )
+        made = Action(
+            name, handler, database=database, external=external, guard=guard, resource=resource, emits=emits,
+            about=about,
+        )  # fmt: skip
+        declare(made)
+        return made
 
     return register
+
+
+def _check_examples(name: str, model: type[BaseModel], examples: tuple[Mapping[str, Any], ...]) -> None:
+    for number, example in enumerate(examples, 1):
+        try:
+            model.model_validate(example)
+        except ValidationError as error:
+            raise InvalidContract(f"action {name}, example {number}: {explain(error)}") from error
 
 
 def _types(name: str, handler: Handler) -> tuple[type[BaseModel], type[BaseModel]]:
@@ -324,6 +363,16 @@ def _is_model(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, BaseModel)
 
 
+class _Callable(ModuleType):
+    """`from saga import action` gives this module once it has been imported, for it bears the decorator's name."""
+
+    def __call__(self, *given: Any, **options: Any) -> Callable[[Handler], Action]:
+        return action(*given, **options)
+
+
+sys.modules[__name__].__class__ = _Callable
+
 __all__ = [
-    "Action", "ActionContext", "EffectUnknown", "NotYet", "Refused", "StepDatabase", "Unavailable", "action",
+    "About", "Action", "ActionContext", "EffectUnknown", "NotYet", "Refused", "StepDatabase", "Unavailable",
+    "action",
 ]  # fmt: skip

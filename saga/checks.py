@@ -1,6 +1,6 @@
 """A definition that somebody sends, judged before it is published: also what only the engines can tell."""
 
-from contracts.checks import InvalidDefinition, contract_problems
+from contracts.checks import FindContract, InvalidDefinition, contract_of, contract_problems
 from contracts.definition import SagaDefinition
 from contracts.failure import InvalidContract
 from contracts.pointers import Problem
@@ -8,9 +8,9 @@ from saga.conditions import compile_condition
 from saga.json_schemas import check_schema
 
 
-def definition_problems(definition: SagaDefinition) -> list[Problem]:
+def definition_problems(definition: SagaDefinition, find: FindContract = contract_of) -> list[Problem]:
     """All that is known to be wrong: contracts of actions, references, conditions, the input's schema."""
-    problems = contract_problems(definition)
+    problems = contract_problems(definition, find)
     for index, step in enumerate(definition.steps):
         if step.when:
             try:

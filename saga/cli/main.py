@@ -18,6 +18,7 @@ from saga.cli import (
     export,
     intervene,
     rule,
+    run,
     simulate,
     step,
     trigger,
@@ -45,6 +46,7 @@ app.add_typer(step.app, name="step")
 app.add_typer(export.app, name="export")
 audit.add_to(app)
 simulate.add_to(app)
+run.add_to(app)
 app.add_typer(definitions.app, name="def")
 app.add_typer(definitions_app, name="definitions")
 app.add_typer(schemas_app, name="schemas")

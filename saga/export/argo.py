@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from hera.workflows import models
 
-from contracts.checks import find_action
+from contracts.checks import contract_of
 from contracts.children import child_refs
 from contracts.definition import SagaDefinition, Step
 from contracts.failure import InvalidContract
@@ -323,7 +323,7 @@ class _Writing:
 
     def _warn(self, definition: SagaDefinition, step: Step) -> None:
         place = f"{definition.name} step {step.name}"
-        contract = find_action(step.action)
+        contract = contract_of(step.action)
         if contract is not None and contract.emits:
             self.warnings.append(
                 f"{place}: its own events wait in its database until a pod or a service opens that again"

@@ -21,3 +21,6 @@ STEP_MODULES = tuple(
         "confirm_payment",
     )
 )
+
+SANDBOX = "services.sandboxes.mobile_money"
+"""What stands for the outside world where none is named."""

@@ -1,0 +1,1 @@
+"""For programs: sagas built, started and followed in code. Everything here is exported by `saga` itself."""

@@ -1,0 +1,102 @@
+"""Starting workflows from a program: `async with connect() as client: handle = await client.start(workflow)`."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from contracts.definition import SagaDefinition
+from contracts.failure import NotFound
+from events.bus import Bus
+from events.definitions import Definitions
+from events.read import read_saga
+from events.settings import BusSettings
+from events.streams import declare
+from saga.client import SagaClient, StartOptions
+from saga.sdk.handle import WorkflowHandle
+from saga.topology import consumers_for
+
+USER_LABEL = "user_id"
+
+
+class Client:
+    """Starts workflows on a bus. Open one with `connect` or `local`."""
+
+    def __init__(self, bus: Bus, definitions: Definitions) -> None:
+        self._bus = bus
+        self._definitions = definitions
+        self.sagas = SagaClient(bus, definitions)
+
+    async def start(
+        self,
+        workflow: SagaDefinition | str,
+        *,
+        user_id: str = "",
+        context: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> WorkflowHandle:
+        """Start a workflow: a definition (published first, if it is new), or the name of one that is known.
+
+        `context` is the input that `${input...}` refers to; a `user_id` becomes a part of it, where the definition
+        allows for one, and a label. A repeat with the same key starts nothing and gives the same handle.
+        Raises NotFound (no such definition), InvalidInput with pointers, InvalidDefinition, Conflict (the version
+        exists with another content, or the key started something else).
+        """
+        definition = await self._published(workflow)
+        given, told = dict(context or {}), dict(labels or {})
+        if user_id:
+            told[USER_LABEL] = user_id
+            if _takes_user(definition):
+                given.setdefault(USER_LABEL, user_id)
+        options = StartOptions(idempotency_key=idempotency_key, labels=told)
+        started = await self.sagas.start(definition.ref, given, options)
+        return WorkflowHandle(self._bus, self.sagas, definition, started.saga_id, user_id)
+
+    async def handle(self, saga_id: str, *, user_id: str = "") -> WorkflowHandle:
+        """The handle of a workflow that was started before, by whomever. Raises NotFound."""
+        facts = await read_saga(self._bus, saga_id)
+        definition = await self._definitions.fetch(facts[0].fact.definition) if facts else None
+        if definition is None:
+            raise NotFound(f"no saga {saga_id}")
+        return WorkflowHandle(self._bus, self.sagas, definition, saga_id, user_id)
+
+    async def _published(self, workflow: SagaDefinition | str) -> SagaDefinition:
+        if isinstance(workflow, SagaDefinition):
+            await self._definitions.publish(workflow, consumers_for)
+            return workflow
+        found = (
+            await self._definitions.fetch(workflow) if "@" in workflow else self._definitions.latest(workflow)
+        )
+        if found is None:
+            raise NotFound(f"no definition {workflow!r}: publish it, or start it as built")
+        return found
+
+
+def quiet() -> None:
+    """Unless the program has configured its logs, only warnings are shown."""
+    if not structlog.is_configured():
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
+def _takes_user(definition: SagaDefinition) -> bool:
+    schema = definition.input_schema
+    if definition.input_type is not None or schema is None:
+        return definition.input_type is None
+    return USER_LABEL in schema.get("properties", {}) or schema.get("additionalProperties", True) is not False
+
+
+@asynccontextmanager
+async def connect(url: str | None = None) -> AsyncIterator[Client]:
+    """A client on the server at `url` (`nats://host:port`), else on that of `NATS_URL` and `SAGA_BUS_*`.
+
+    Raises Unusable if none answers.
+    """
+    quiet()
+    settings = BusSettings(url=url) if url else BusSettings()
+    async with await Bus.connect(settings) as bus:
+        await declare(bus)
+        async with Definitions.open(bus) as definitions:
+            yield Client(bus, definitions)
