@@ -161,6 +161,11 @@ class Names:
         return f"trigger-{trigger}"
 
     @property
+    def offers(self) -> str:
+        """The KV bucket of what processes offer."""
+        return f"{self._prefix}-OFFERS"
+
+    @property
     def locks(self) -> str:
         """The KV bucket of locks around changes of the topology."""
         return f"{self._prefix}-LOCKS"

@@ -15,6 +15,7 @@ from nats.js.kv import KeyValue
 
 from contracts.facts import MAX_FACT_BYTES
 from contracts.failure import Conflict
+from contracts.offers import OFFER_TTL_S
 from events.bus import Bus
 from events.names import SCHEDULER, TIMEKEEPER, UNDERTAKER
 
@@ -47,7 +48,14 @@ async def declare(bus: Bus) -> list[Change]:
     times = frozenset({bus.names.schedule_due("*")})
     changes += await _apply_consumer(bus, bus.names.schedules, SCHEDULER, times)
     changes += await _apply_consumer(bus, bus.names.advisories, UNDERTAKER, frozenset(given_up))
-    declared = (_definitions(bus), _breakers(bus), _triggers(bus), _locks(bus), *_workflows(bus))
+    declared = (
+        _definitions(bus),
+        _breakers(bus),
+        _triggers(bus),
+        _locks(bus),
+        _offers(bus),
+        *_workflows(bus),
+    )
     buckets = [config for config in declared if await _create_bucket(bus, config)]
     return changes + [Change("created", f"bucket {config.bucket}") for config in buckets]
 
@@ -182,6 +190,12 @@ def _workflows(bus: Bus) -> list[api.KeyValueConfig]:
         api.KeyValueConfig(bucket=bucket, history=1, replicas=bus.settings.replicas, direct=True)
         for bucket in (bus.names.workflows, bus.names.workflow_versions)
     ]
+
+
+def _offers(bus: Bus) -> api.KeyValueConfig:
+    return api.KeyValueConfig(
+        bucket=bus.names.offers, history=1, ttl=OFFER_TTL_S, replicas=bus.settings.replicas, direct=True
+    )
 
 
 def _locks(bus: Bus) -> api.KeyValueConfig:

@@ -35,6 +35,7 @@ from saga import failpoints
 from saga.action import Action, Environment
 from saga.breaker import shared_breakers
 from saga.execution import counts_against
+from saga.offers import Announcing
 from saga.outboxes import Outboxes
 from saga.participant import Participant
 from saga.timekeeper import Timekeeper
@@ -121,7 +122,8 @@ async def serve(
     async with opening as participants, Undertaker(bus, clock):
         for participant in participants:
             await participant.start()
-        yield participants
+        async with Announcing(bus, actions, clock):
+            yield participants
 
 
 @asynccontextmanager

@@ -42,6 +42,7 @@ from saga.waits import Waits
 log = structlog.get_logger(__name__)
 
 _LOOK_AGAIN_S = 0.001
+_MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +77,7 @@ class Worker:
             arguments = turn.step.template.resolve(scope)
             command = self._action.input.model_validate(arguments)
         except (ValidationError, InvalidContract) as error:
-            reason = explain(error) if isinstance(error, ValidationError) else str(error)
-            failure = Failure(code=CODE_INPUT_INVALID, message=reason[:4096], effect="none")
+            failure = _invalid_input(error)
             return await self.fail(turn, failure, attempt.number, scope)
         if self._action.compensable and turn.step.compensate and not resumed:
             started = StepStarted(input=arguments, attempt=attempt.number)
@@ -333,3 +333,16 @@ class Worker:
             resource=tools.resource,
             client=tools.client,
         )
+
+
+def _invalid_input(error: ValidationError | InvalidContract) -> Failure:
+    """Why the input does not fit the action; `details.problems` has pointers into the step."""
+    if not isinstance(error, ValidationError):
+        return Failure(code=CODE_INPUT_INVALID, message=str(error)[:4096], effect="none")
+    problems = [
+        {"pointer": "".join(f"/{part}" for part in ("input", *problem["loc"])), "detail": problem["msg"]}
+        for problem in error.errors(include_input=False, include_url=False)[:_MAX_PROBLEMS]
+    ]
+    return Failure(
+        code=CODE_INPUT_INVALID, message=explain(error)[:4096], effect="none", details={"problems": problems}
+    )

@@ -16,6 +16,7 @@ from events.clock import utc_now
 from events.deadletters_census import Census
 from events.definitions import Definitions
 from saga.api import (
+    actions,
     breakers,
     dead_letters,
     definitions,
@@ -51,7 +52,7 @@ def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The API, and what domains answer beside it."""
     modules = (
         sagas, interventions, executions, metrics, orchestrations, dead_letters, breakers, definitions,
-        health, orchestration_health, triggers, hooks, workflows, workflow_templates,
+        actions, health, orchestration_health, triggers, hooks, workflows, workflow_templates,
     )  # fmt: skip
     return routed("Saga log", [*(module.router(parts) for module in modules), *more])
 

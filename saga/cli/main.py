@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from saga.cli import (
+    actions,
     audit,
     breaker,
     definitions,
@@ -39,6 +40,7 @@ schemas_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of all contra
 intervene.add_to(app)
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(breaker.app, name="breaker")
+app.add_typer(actions.app, name="actions")
 app.add_typer(trigger.app, name="trigger")
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(rule.app, name="rule")

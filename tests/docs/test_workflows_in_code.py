@@ -1,6 +1,7 @@
 """The guide to workflows in code: its script is run as a newcomer would run it, and so is its command."""
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -81,3 +82,16 @@ async def test_the_public_names_are_all_there_and_cost_nothing_until_they_are_us
     )
     code, _, err = await ran(ROOT, sys.executable, "-c", probe)
     assert code == 0, err
+
+
+async def test_the_actions_of_a_module_are_listed_and_shown(folder: Path) -> None:
+    saga = [sys.executable, "-m", "saga.cli.main", "actions"]
+    code, out, err = await ran(folder, *saga, "list", "--module", "orders", "--domain", "shop", "-o", "json")
+    assert code == 0, err
+    assert [row["name"] for row in json.loads(out)] == ["shop.reserve", "shop.ship"]
+    code, out, err = await ran(folder, *saga, "show", "ship", "--module", "orders", "-o", "json")
+    assert code == 0, err
+    assert set(json.loads(out)["input"]["properties"]) == {"reservation", "express"}
+    code, _, err = await ran(folder, *saga, "show", "lock_exchange_rat")
+    assert code == 3
+    assert "is it payments.lock_exchange_rate" in err
