@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
+from contracts.directives import MAX_DIRECTIVES
 from contracts.failure import Failure, InvalidContract
 from contracts.subjects import SAGA_STEP
 
@@ -70,6 +71,7 @@ class Fact(BaseModel):
     correlationid: str
     causationid: str = ""
     traceparent: str = ""
+    directives: str = Field(default="", max_length=MAX_DIRECTIVES, description="JSON of Directives, if any")
     data: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -344,6 +346,7 @@ def state_fact(
     fact_id: str,
     correlation_id: str = "",
     traceparent: str = "",
+    directives: str = "",
 ) -> NewFact:
     """A new fact, caused by `about` (None for the first fact of a saga). `data` may be JSON data already."""
     content = {
@@ -361,4 +364,6 @@ def state_fact(
         "traceparent": traceparent or (about.traceparent if about else ""),
         "data": data if isinstance(data, dict) else data.__pydantic_serializer__.to_python(data, mode="json"),
     }
+    if told := directives or (about.directives if about else ""):
+        content["directives"] = told
     return NewFact(fact_id, content)

@@ -166,6 +166,20 @@ class Names:
         return f"{self._prefix}-OFFERS"
 
     @property
+    def sessions(self) -> str:
+        """The KV bucket of sessions."""
+        return f"{self._prefix}-SESSIONS"
+
+    @property
+    def trail(self) -> str:
+        """The stream of the audit trail."""
+        return f"{self._prefix}-TRAIL"
+
+    @property
+    def trail_root(self) -> str:
+        return f"{self.namespace}.trail" if self.namespace else "trail"
+
+    @property
     def locks(self) -> str:
         """The KV bucket of locks around changes of the topology."""
         return f"{self._prefix}-LOCKS"

@@ -41,7 +41,14 @@ async def declare(bus: Bus) -> list[Change]:
     wanted = [_facts(bus, partition) for partition in range(bus.settings.partitions)]
     wanted += [_dead_letters(bus), _timers(bus)]
     given_up = [bus.names.given_up(config.name or "") for config in wanted]
-    wanted += [_advisories(bus, given_up), _events(bus), _breaker_events(bus), _firings(bus), _schedules(bus)]
+    wanted += [
+        _advisories(bus, given_up),
+        _events(bus),
+        _breaker_events(bus),
+        _firings(bus),
+        _schedules(bus),
+        _trail(bus),
+    ]
     changes = [change for config in wanted if (change := await _apply_stream(bus, config))]
     due = frozenset({f"{bus.names.timer_root}.due.>"})
     changes += await _apply_consumer(bus, bus.names.timers, TIMEKEEPER, due)
@@ -54,6 +61,7 @@ async def declare(bus: Bus) -> list[Change]:
         _triggers(bus),
         _locks(bus),
         _offers(bus),
+        _sessions(bus),
         *_workflows(bus),
     )
     buckets = [config for config in declared if await _create_bucket(bus, config)]
@@ -195,6 +203,25 @@ def _workflows(bus: Bus) -> list[api.KeyValueConfig]:
 def _offers(bus: Bus) -> api.KeyValueConfig:
     return api.KeyValueConfig(
         bucket=bus.names.offers, history=1, ttl=OFFER_TTL_S, replicas=bus.settings.replicas, direct=True
+    )
+
+
+def _sessions(bus: Bus) -> api.KeyValueConfig:
+    return api.KeyValueConfig(
+        bucket=bus.names.sessions, history=1, replicas=bus.settings.replicas, direct=True
+    )
+
+
+def _trail(bus: Bus) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=bus.names.trail,
+        subjects=[f"{bus.names.trail_root}.*"],
+        # Kept for ever: a trail without its beginning proves nothing.
+        duplicate_window=_DUPLICATE_WINDOW_S,
+        num_replicas=bus.settings.replicas,
+        allow_direct=True,
+        deny_delete=True,
+        deny_purge=True,
     )
 
 

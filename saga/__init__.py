@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from contracts.checks import InvalidDefinition
     from contracts.definition import SagaDefinition, Step
+    from contracts.directives import Directives
     from contracts.retries import ExponentialRetry, FixedRetry, LinearRetry, NoRetry
     from saga.action import (
         Action,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         action,
     )
     from saga.client import InvalidInput
+    from saga.hooks import Hook, HookEvent, hook
     from saga.sdk.builder import WorkflowBuilder
     from saga.sdk.client import Client, connect
     from saga.sdk.handle import NotEnded, WorkflowHandle
@@ -31,11 +33,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "contracts.checks": ("InvalidDefinition",),
     "contracts.definition": ("SagaDefinition", "Step"),
+    "contracts.directives": ("Directives",),
     "contracts.retries": ("ExponentialRetry", "FixedRetry", "LinearRetry", "NoRetry"),
     "saga.action": (
         "Action", "ActionContext", "EffectUnknown", "Refused", "StepDatabase", "Unavailable", "action",
     ),
     "saga.client": ("InvalidInput",),
+    "saga.hooks": ("Hook", "HookEvent", "hook"),
     "saga.sdk.builder": ("WorkflowBuilder",),
     "saga.sdk.client": ("Client", "connect"),
     "saga.sdk.handle": ("NotEnded", "WorkflowHandle"),
@@ -59,8 +63,9 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "Action", "ActionContext", "Client", "EffectUnknown", "ExponentialRetry", "FixedRetry",
-    "InvalidDefinition", "InvalidInput", "LinearRetry", "NoRetry", "NotEnded", "Refused", "SagaDefinition",
-    "Step", "StepDatabase", "StepOutcome", "StepResult", "Unavailable", "WorkflowBuilder", "WorkflowFailed",
-    "WorkflowHandle", "WorkflowOutcome", "WorkflowResult", "action", "connect", "local", "register",
+    "Action", "ActionContext", "Client", "Directives", "EffectUnknown", "ExponentialRetry", "FixedRetry",
+    "Hook", "HookEvent", "InvalidDefinition", "InvalidInput", "LinearRetry", "NoRetry", "NotEnded",
+    "Refused", "SagaDefinition", "Step", "StepDatabase", "StepOutcome", "StepResult", "Unavailable",
+    "WorkflowBuilder", "WorkflowFailed", "WorkflowHandle", "WorkflowOutcome", "WorkflowResult", "action",
+    "connect", "hook", "local", "register",
 ]  # fmt: skip

@@ -33,6 +33,7 @@ from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from contracts.actions import ActionContract
+from contracts.directives import NO_DIRECTIVES, Directives
 from contracts.events import Event, EventMessage
 from contracts.facts import explain
 from contracts.failure import Failure, InvalidContract, SagaError
@@ -137,6 +138,7 @@ class ActionContext:
     breakers: Breakers
     correlation_id: str = ""
     traceparent: str = ""
+    directives: Directives = NO_DIRECTIVES
     session: AsyncSession | None = None
     database: Database | None = None
     outbox: Outbox | None = None
@@ -148,6 +150,11 @@ class ActionContext:
     @property
     def key(self) -> str:
         return f"{self.saga_id}.{self.step}"
+
+    @property
+    def user_id(self) -> str:
+        """For whom the saga runs, as its starter says; empty if it does not say."""
+        return self.directives.user
 
     def now(self) -> datetime:
         return self.clock()
@@ -246,6 +253,7 @@ class About:
     category: str = ""
     permissions: tuple[str, ...] = ()
     examples: tuple[Mapping[str, Any], ...] = ()
+    reads_only: bool = False
 
 
 class Action:
@@ -266,6 +274,7 @@ class Action:
         if emits and database is None:
             raise InvalidContract(f"action {name} emits events, so it needs database=...")
         self.undo: Undo | None = None
+        self.dry_run: Handler | None = handler if about and about.reads_only else None
         self.input, self.output = _types(name, handler)
         self.about = about or About()
         _check_examples(name, self.input, self.about.examples)
@@ -279,6 +288,14 @@ class Action:
         """Register the undo. It may be called for a step of which it is not known whether it had an effect."""
         self.undo = undo
         return undo
+
+    def rehearsal(self, handler: Handler) -> Handler:
+        """Register what is run in a dry run instead of the handler: it does nothing, and says what would come of it.
+
+        A dry run of an action without one, and that does not only read, is refused (`step.no_rehearsal`).
+        """
+        self.dry_run = handler
+        return handler
 
     @property
     def compensable(self) -> bool:
@@ -321,12 +338,16 @@ def action(
     category: str = "",
     permissions: tuple[str, ...] = (),
     examples: tuple[Mapping[str, Any], ...] = (),
+    reads_only: bool = False,
 ) -> Callable[[Handler], Action]:
     """Make an async function an action, and enter it into the registry.
 
+    `reads_only`: it has no effect, so a dry run runs it as it is.
     Raises InvalidContract if its types are not pydantic models, or an example is none of its inputs.
     """
-    about = About(version=version, category=category, permissions=permissions, examples=examples)
+    about = About(
+        version=version, category=category, permissions=permissions, examples=examples, reads_only=reads_only
+    )
 
     def register(handler: Handler) -> Action:
         made = Action(

@@ -12,6 +12,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 
 from contracts.definition import SagaDefinition
+from contracts.directives import NO_DIRECTIVES, Directives
 from contracts.facts import STARTED_KEY, FactKind, NewFact, SagaStarted, explain, state_fact
 from contracts.failure import Conflict, InvalidContract, NotFound
 from contracts.ids import fact_id, new_saga_id, saga_id_for
@@ -56,6 +57,7 @@ class StartOptions:
     idempotency_key: str | None = None
     saga_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    directives: Directives = NO_DIRECTIVES
     correlation_id: str = ""
     traceparent: str = ""
     source: str = "/client"
@@ -129,6 +131,7 @@ class SagaClient(Interventions):
             fact_id=fact_id(saga_id, SAGA_STEP, FactKind.STARTED),
             correlation_id=options.correlation_id or saga_id,
             traceparent=options.traceparent,
+            directives=options.directives.encode(),
         )
         due = deadline_of(found, begun, options.deadline_s)
         timer = Timer(saga_id=saga_id, definition=found.ref, due=due) if due else None

@@ -12,7 +12,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from contracts.facts import StepSuspended, explain
-from contracts.failure import CODE_OUTPUT_INVALID, CODE_TIMEOUT, CODE_UNEXPECTED, Failure
+from contracts.failure import CODE_NO_REHEARSAL, CODE_OUTPUT_INVALID, CODE_TIMEOUT, CODE_UNEXPECTED, Failure
 from events.inbox import AlreadyKept, AlreadyRefused, AlreadyUndone, EffectKey, Inbox, Output
 from events.limits import Limits
 from saga import failpoints
@@ -104,6 +104,27 @@ async def attempt_to_do(
     return await _end(run, ctx, timeout_s, rolled_back=inbox is not None and not action.external)
 
 
+async def attempt_to_rehearse(
+    action: Action, ctx: ActionContext, command: BaseModel, timeout_s: float
+) -> Attempt:
+    """Run what stands for the handler in a dry run: without the guard, in a transaction that is rolled back."""
+    rehearsal = action.dry_run
+    if rehearsal is None:
+        message = f"{action.name} cannot be run dry: it has no rehearsal, and does not only read"
+        return Failed(Failure(code=CODE_NO_REHEARSAL, message=message, effect="none"))
+
+    async def run() -> Output:
+        if ctx.database is None or not action.guarded:
+            return _dump(action, await rehearsal(ctx, command))
+        try:
+            async with ctx.database.transaction() as session:
+                raise _RolledBack(_dump(action, await rehearsal(replace(ctx, session=session), command)))
+        except _RolledBack as done:
+            return done.output
+
+    return await _end(run, ctx, timeout_s, rolled_back=True)
+
+
 async def attempt_to_undo(
     action: Action, ctx: ActionContext, command: BaseModel, output: Output | None, inbox: Inbox | None,
     timeout_s: float,
@@ -188,6 +209,14 @@ def _unexpected(error: Exception, ctx: ActionContext, rolled_back: bool) -> Fail
 def _effect(rolled_back: bool) -> Any:
     # What ran inside a transaction that did not commit has not happened.
     return "none" if rolled_back else "unknown"
+
+
+class _RolledBack(Exception):
+    """Ends the transaction of a rehearsal."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__("a rehearsal writes nothing")
+        self.output = output
 
 
 class _InvalidOutput(Exception):

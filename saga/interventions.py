@@ -241,6 +241,7 @@ class Interventions:
             time=self._clock(),
             fact_id=fact_id(saga.saga_id, *key, discriminator),
             correlation_id=saga.facts[0].fact.correlationid,
+            directives=saga.facts[0].fact.directives,
         )
 
 

@@ -17,7 +17,7 @@ redeliveries, retries, the wave back, and where a person has a say (`saga.watche
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
@@ -64,6 +64,10 @@ from saga.decisions import (
     Wait,
     Wake,
 )
+from saga.hooks import Hook
+from saga.hooks.around import Around
+from saga.hooks.manager import HookManager
+from saga.hooks.redaction import Redactor
 from saga.turn import DONE, PARK_AFTER_S, Answer, Later, Turn, Voice
 from saga.worker import Tools, Worker
 
@@ -92,6 +96,7 @@ class Participant:
         environment: Environment,
         open_database: OpenDatabase,
         open_outbox: OpenOutbox,
+        hooks: Sequence[Hook] = (),
         park_after_s: float = PARK_AFTER_S,
         clock: Clock = utc_now,
         chance: Chance = chance,
@@ -104,6 +109,7 @@ class Participant:
         self._environment = environment
         self._open_database = open_database
         self._open_outbox = open_outbox
+        self._hooks = tuple(hooks)
         self._clock = clock
         self._chance = chance
         self._name = bus.names.consumer(action.name)
@@ -126,6 +132,7 @@ class Participant:
             outbox=await self._open_outbox(self.action, database) if database else None,
             resource=resource,
             client=SagaClient(self._bus, self._definitions, self._clock),
+            around=Around(HookManager(self._hooks), Redactor(), self._clock) if self._hooks else None,
         )
         self._worker = Worker(self.action, self._voice, tools)
         return self

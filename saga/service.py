@@ -35,6 +35,8 @@ from saga import failpoints
 from saga.action import Action, Environment
 from saga.breaker import shared_breakers
 from saga.execution import counts_against
+from saga.hooks import Hook, OpenHook
+from saga.hooks.manager import installed, open_hooks
 from saga.offers import Announcing
 from saga.outboxes import Outboxes
 from saga.participant import Participant
@@ -56,6 +58,9 @@ class ServiceSettings(BaseSettings):
     data: Path = Path(".saga")
     database_url: str = ""
     grace_s: float = Field(default=10.0, ge=0)
+    hooks: str = Field(
+        default="", description="around every step: metrics, audit, session, trace, module:name"
+    )
     park_after_s: float = Field(
         default=PARK_AFTER_S, gt=0, description="longer delays are kept by the server"
     )
@@ -110,14 +115,18 @@ async def serve(
     settings: ServiceSettings,
     *,
     environment: Environment | None = None,
+    hooks: Sequence[Hook | OpenHook] = (),
     clock: Clock = utc_now,
     chance: Chance = chance,
 ) -> AsyncIterator[list[Participant]]:
-    """The participants of these actions, taking deliveries until the block ends."""
+    """The participants of these actions, taking deliveries until the block ends.
+
+    `hooks` are run around their steps, beside those of the settings. Raises NotFound for a hook there is not.
+    """
     failpoints.arm(os.environ if environment is None else environment)
     await _apply_consumers_of({action.name for action in actions}, bus, definitions)
     opening = open_participants(
-        actions, bus, definitions, settings, environment=environment, clock=clock, chance=chance
+        actions, bus, definitions, settings, environment=environment, hooks=hooks, clock=clock, chance=chance
     )
     async with opening as participants, Undertaker(bus, clock):
         for participant in participants:
@@ -134,10 +143,14 @@ async def open_participants(
     settings: ServiceSettings,
     *,
     environment: Environment | None = None,
+    hooks: Sequence[Hook | OpenHook] = (),
     clock: Clock = utc_now,
     chance: Chance = chance,
 ) -> AsyncIterator[list[Participant]]:
-    """The participants of these actions with all they need to act; they take no deliveries of their own accord."""
+    """The participants of these actions with all they need to act; they take no deliveries of their own accord.
+
+    Raises NotFound for a hook there is not.
+    """
     databases = Databases(settings)
     participants: list[Participant] = []
     async with AsyncExitStack() as stack:
@@ -148,6 +161,7 @@ async def open_participants(
         )
         outboxes = await stack.enter_async_context(Outboxes(bus, clock))
         await stack.enter_async_context(Timekeeper(bus, definitions, clock))
+        opened = await open_hooks(stack, [*installed(settings.hooks), *hooks], bus, clock)
         for action in actions:
             participant = Participant(
                 action,
@@ -159,6 +173,7 @@ async def open_participants(
                 environment=os.environ if environment is None else environment,
                 open_database=databases.open,
                 open_outbox=outboxes.open,
+                hooks=opened,
                 clock=clock,
                 chance=chance,
             )
@@ -187,13 +202,16 @@ def settle() -> None:
     gc.freeze()
 
 
-def service_app(*actions: Action) -> FastStreamApp:
+def service_app(*actions: Action, hooks: Sequence[Hook | OpenHook] = ()) -> FastStreamApp:
     """A FastStream application that offers these actions; settings come from the environment."""
 
     @asynccontextmanager
     async def running(bus: Bus) -> AsyncIterator[None]:
         await declare(bus)
-        async with Definitions.open(bus) as definitions, serve(actions, bus, definitions, ServiceSettings()):
+        async with (
+            Definitions.open(bus) as definitions,
+            serve(actions, bus, definitions, ServiceSettings(), hooks=hooks),
+        ):
             settle()
             yield
 

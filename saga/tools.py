@@ -33,12 +33,16 @@ def register[Tool: Callable[..., Any]](
     category: str = "",
     permissions: tuple[str, ...] = (),
     examples: tuple[Mapping[str, Any], ...] = (),
+    reads_only: bool = False,
 ) -> Callable[[Tool], Tool]:
     """Enter a function or a bound method into the registry as the action `name` (`<domain>.<verb_phrase>`).
 
+    `reads_only`: it has no effect, so a dry run runs it as it is.
     Raises InvalidContract if a parameter has no annotation or cannot be given by name.
     """
-    about = About(version=version, category=category, permissions=permissions, examples=examples)
+    about = About(
+        version=version, category=category, permissions=permissions, examples=examples, reads_only=reads_only
+    )
 
     def entered(function: Tool) -> Tool:
         made = _action(name, function, about)

@@ -13,6 +13,7 @@ import structlog
 from pydantic import BaseModel
 
 from contracts.definition import SagaDefinition, Step
+from contracts.directives import Directives, directives_of
 from contracts.facts import (
     ABORTED_KEY,
     PAUSED_KEY,
@@ -74,6 +75,11 @@ class Turn:
     heard: Recorded
     trigger: Trigger
     facts: Facts
+
+    @property
+    def directives(self) -> Directives:
+        """What goes with this execution. Raises InvalidContract."""
+        return directives_of(self.heard.fact.directives)
 
     @property
     def saga_id(self) -> str:

@@ -5,8 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from contracts.definition import Step
 from contracts.facts import (
     ABORTED_KEY,
     Carried,
@@ -34,7 +35,18 @@ from saga.choreography import decide
 from saga.client import SagaClient
 from saga.decisions import Compensate, GiveUp, Run, Skip, Sleep, StandDown
 from saga.execution import Attempt as Ended
-from saga.execution import Deferred, Done, Failed, Gone, Kept, Suspended, attempt_to_do, attempt_to_undo
+from saga.execution import (
+    Deferred,
+    Done,
+    Failed,
+    Gone,
+    Kept,
+    Suspended,
+    attempt_to_do,
+    attempt_to_rehearse,
+    attempt_to_undo,
+)
+from saga.hooks.around import Around
 from saga.scope import carry
 from saga.turn import DONE, Answer, Attempt, Later, Turn, Voice
 from saga.waits import Waits
@@ -57,6 +69,15 @@ class Tools:
     outbox: Outbox | None
     resource: Any
     client: SagaClient
+    around: Around | None = None
+
+
+@dataclass(slots=True)
+class _Ready:
+    """What an attempt is made with: the input as JSON data, and as the action's model."""
+
+    arguments: dict[str, Any]
+    command: BaseModel
 
 
 class Worker:
@@ -69,35 +90,31 @@ class Worker:
 
     async def run(self, turn: Turn, decision: Run) -> Answer:
         """Do the step: one attempt."""
-        scope, resumed = decision.scope, decision.resumed
         attempt = self._voice.attempt(turn, compensation=False)
         if attempt.wait_s > 0:
             return Later(attempt.wait_s)
-        try:
-            arguments = turn.step.template.resolve(scope)
-            command = self._action.input.model_validate(arguments)
-        except (ValidationError, InvalidContract) as error:
-            failure = _invalid_input(error)
-            return await self.fail(turn, failure, attempt.number, scope)
-        if self._action.compensable and turn.step.compensate and not resumed:
-            started = StepStarted(input=arguments, attempt=attempt.number)
+        context = self._context(turn, attempt.number)
+        context.waits = Waits(self._tools.clock, decision.suspended, decision.signal)
+        ready = await self._ready(turn, decision, context)
+        if isinstance(ready, Failure):
+            return await self.fail(turn, ready, attempt.number, decision.scope)
+        if self._action.compensable and turn.step.compensate and not decision.resumed:
+            started = StepStarted(input=ready.arguments, attempt=attempt.number)
             failpoints.at("do.started.before", turn.step.name)
             if not await self._voice.state(turn, FactKind.STARTED, started):
                 return await self._refused(turn)
             failpoints.at("do.started.after", turn.step.name)
         begun = monotonic()
-        context = self._context(turn, attempt.number)
-        context.waits = Waits(self._tools.clock, decision.suspended, decision.signal)
-        end = await attempt_to_do(self._action, context, command, self._tools.inbox, turn.step.timeout_s)
+        end = await self._attempt(turn.step, context, ready)
         failpoints.at("do.effect.after", turn.step.name)
         match end:
             case Done(output):
-                return await self._complete(turn, output or {}, scope, attempt.number, begun)
+                return await self._complete(turn, output or {}, decision.scope, attempt.number, begun)
             case Failed(failure):
-                if resumed and self._tools.inbox is None:
+                if decision.resumed and self._tools.inbox is None:
                     # That this try had no effect says nothing of an earlier one, whose end is not known.
                     failure = failure.model_copy(update={"effect": "unknown"})
-                return await self.fail(turn, failure, attempt.number, scope)
+                return await self.fail(turn, failure, attempt.number, decision.scope)
             case Deferred(delay_s):
                 return Later(delay_s)
             case Suspended(wait):
@@ -108,6 +125,30 @@ class Worker:
                 # Whoever left the tombstone may have died before it closed the step.
                 return await self._refused(turn)
         return DONE
+
+    async def _ready(self, turn: Turn, decision: Run, context: ActionContext) -> "_Ready | Failure":
+        """What the handler is given; a failure if that does not fit, or a required hook forbids the attempt."""
+        try:
+            arguments = turn.step.template.resolve(decision.scope)
+            command = self._action.input.model_validate(arguments)
+        except (ValidationError, InvalidContract) as error:
+            return _invalid_input(error)
+        if self._tools.around is not None:
+            tried = decision.resumed or context.attempt > 1
+            forbidden = await self._tools.around.before(context, arguments, tried=tried)
+            if forbidden is not None:
+                return forbidden
+        return _Ready(arguments, command)
+
+    async def _attempt(self, step: Step, context: ActionContext, ready: "_Ready") -> Ended:
+        begun = monotonic()
+        if context.directives.dry_run:
+            end = await attempt_to_rehearse(self._action, context, ready.command, step.timeout_s)
+        else:
+            end = await attempt_to_do(self._action, context, ready.command, self._tools.inbox, step.timeout_s)
+        if self._tools.around is None:
+            return end
+        return await self._tools.around.after(context, ready.arguments, end, _since(begun))
 
     async def _complete(
         self, turn: Turn, output: dict[str, Any], scope: Scope, attempt: int, begun: float
@@ -240,10 +281,15 @@ class Worker:
             command = self._action.input.model_validate(decision.input)
         except ValidationError as error:
             return Failed(Failure(code=CODE_INPUT_INVALID, message=explain(error)[:4096], effect="none"))
-        context = self._context(turn, attempt)
-        return await attempt_to_undo(
-            self._action, context, command, decision.output, self._tools.inbox, turn.step.timeout_s
-        )
+        context, begun = self._context(turn, attempt), monotonic()
+        end: Ended = Done(None)
+        # What was only rehearsed has no effect to undo.
+        if not context.directives.dry_run:
+            end = await attempt_to_undo(
+                self._action, context, command, decision.output, self._tools.inbox, turn.step.timeout_s
+            )
+        around = self._tools.around
+        return await around.undone(context, decision.input, end, _since(begun)) if around is not None else end
 
     async def _undo_failed(self, turn: Turn, failure: Failure, attempt: Attempt) -> Answer:
         # Giving up an undo needs a person, so it is tried again whatever the reason was.
@@ -327,12 +373,17 @@ class Worker:
             breakers=tools.breakers,
             correlation_id=fact.correlationid,
             traceparent=fact.traceparent,
+            directives=turn.directives,
             database=tools.database,
             outbox=tools.outbox,
             emits=self._action.emits,
             resource=tools.resource,
             client=tools.client,
         )
+
+
+def _since(begun: float) -> float:
+    return (monotonic() - begun) * 1000
 
 
 def _invalid_input(error: ValidationError | InvalidContract) -> Failure:

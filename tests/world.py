@@ -73,9 +73,9 @@ class Running:
         await self.definitions.publish(definition, consumers_for)
 
     @asynccontextmanager
-    async def serving(self, *actions: Action, **settings: Any) -> AsyncIterator[None]:
+    async def serving(self, *actions: Action, hooks: Any = (), **settings: Any) -> AsyncIterator[None]:
         chosen = ServiceSettings(data=self.data, grace_s=0, **settings)
-        async with serve(actions, self.bus, self.definitions, chosen, environment={}):
+        async with serve(actions, self.bus, self.definitions, chosen, environment={}, hooks=hooks):
             yield
 
     async def start(self, definition: SagaDefinition, **input: Any) -> str:

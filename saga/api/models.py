@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from contracts.directives import NO_DIRECTIVES, Directives
+
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]+$")]
 LabelValue = Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\x00]*$")]
 CorrelationId = Annotated[str, StringConstraints(max_length=128, pattern=r"^[^\x00]*$")]
@@ -21,6 +23,7 @@ class StartRequest(_Request):
     input: dict[str, Any] = Field(default_factory=dict)
     labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=32)
     correlation_id: CorrelationId = ""
+    directives: Directives = Field(default=NO_DIRECTIVES, description="for whom it runs, and how")
 
 
 class StartAnswer(BaseModel):

@@ -84,6 +84,7 @@ def router(parts: Parts) -> APIRouter:
             labels=body.labels,
             correlation_id=body.correlation_id,
             traceparent=traceparent,
+            directives=body.directives,
             source="/api",
         )
         started = await parts.catalogue.start(body.definition, body.input, options)

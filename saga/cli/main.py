@@ -22,6 +22,7 @@ from saga.cli import (
     run,
     simulate,
     step,
+    trail,
     trigger,
     webhook,
 )
@@ -41,6 +42,7 @@ intervene.add_to(app)
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(breaker.app, name="breaker")
 app.add_typer(actions.app, name="actions")
+app.add_typer(trail.app, name="trail")
 app.add_typer(trigger.app, name="trigger")
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(rule.app, name="rule")

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from contracts.definition import SagaDefinition
+from contracts.directives import NO_DIRECTIVES, Directives
 from contracts.failure import NotFound
 from events.bus import Bus
 from events.definitions import Definitions
@@ -37,13 +38,17 @@ class Client:
         context: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         labels: Mapping[str, str] | None = None,
+        directives: Directives | None = None,
     ) -> WorkflowHandle:
         """Start a workflow: a definition (published first, if it is new), or the name of one that is known.
 
         `context` is the input that `${input...}` refers to; a `user_id` becomes a part of it, where the definition
-        allows for one, and a label. A repeat with the same key starts nothing and gives the same handle.
-        Raises NotFound (no such definition), InvalidInput with pointers, InvalidDefinition, Conflict (the version
-        exists with another content, or the key started something else).
+        allows for one, a label, and what actions see as `ctx.user_id`. `directives`: the session it belongs to, the
+        permissions of the user, which hooks to skip, whether to run dry, how much to trace.
+
+        A repeat with the same key starts nothing and gives the same handle. Raises NotFound (no such definition),
+        InvalidInput with pointers, InvalidDefinition, Conflict (the version exists with another content, or the key
+        started something else).
         """
         definition = await self._published(workflow)
         given, told = dict(context or {}), dict(labels or {})
@@ -51,7 +56,10 @@ class Client:
             told[USER_LABEL] = user_id
             if _takes_user(definition):
                 given.setdefault(USER_LABEL, user_id)
-        options = StartOptions(idempotency_key=idempotency_key, labels=told)
+        wanted = directives or NO_DIRECTIVES
+        if user_id:
+            wanted = wanted.model_copy(update={"user": user_id})
+        options = StartOptions(idempotency_key=idempotency_key, labels=told, directives=wanted)
         started = await self.sagas.start(definition.ref, given, options)
         return WorkflowHandle(self._bus, self.sagas, definition, started.saga_id, user_id)
 

@@ -8,7 +8,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +24,7 @@ from events.streams import declare
 from saga import registry
 from saga.action import Action
 from saga.domains import domain_actions
+from saga.hooks import Hook, OpenHook
 from saga.sdk.client import Client, quiet
 from saga.sdk.handle import WorkflowHandle
 from saga.service import ServiceSettings, serve
@@ -34,10 +35,18 @@ _OPERATOR_URL = "SAGA_OPERATOR_URL"
 class LocalClient(Client):
     """A client that serves what the workflows it starts need."""
 
-    def __init__(self, bus: Bus, definitions: Definitions, stack: AsyncExitStack, data: Path) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        definitions: Definitions,
+        stack: AsyncExitStack,
+        data: Path,
+        hooks: Sequence[Hook | OpenHook],
+    ) -> None:
         super().__init__(bus, definitions)
         self._stack = stack
         self._settings = ServiceSettings(data=data)
+        self._hooks = hooks
         self._served: set[str] = set()
 
     async def start(self, workflow: SagaDefinition | str, **options: Any) -> WorkflowHandle:
@@ -58,7 +67,12 @@ class LocalClient(Client):
         environment = await self._environment({name.partition(".")[0] for name in actions})
         await self._stack.enter_async_context(
             serve(
-                list(actions.values()), self._bus, self._definitions, self._settings, environment=environment
+                list(actions.values()),
+                self._bus,
+                self._definitions,
+                self._settings,
+                environment=environment,
+                hooks=self._hooks,
             )
         )
         self._served |= actions.keys()
@@ -77,8 +91,12 @@ class LocalClient(Client):
 
 
 @asynccontextmanager
-async def local(data: Path | str | None = None) -> AsyncIterator[LocalClient]:
+async def local(
+    data: Path | str | None = None, *, hooks: Sequence[Hook | OpenHook] = ()
+) -> AsyncIterator[LocalClient]:
     """A client with an embedded server. `data` is kept; without it a folder is used that goes with the block.
+
+    `hooks` are run around every step.
 
     Raises Unusable if there is no nats-server to embed.
     """
@@ -93,7 +111,7 @@ async def local(data: Path | str | None = None) -> AsyncIterator[LocalClient]:
             bus = await stack.enter_async_context(await Bus.connect(BusSettings(url=url)))
             await declare(bus)
             definitions = await stack.enter_async_context(Definitions.open(bus))
-            yield LocalClient(bus, definitions, stack, folder)
+            yield LocalClient(bus, definitions, stack, folder, hooks)
     finally:
         if data is None:
             await asyncio.to_thread(shutil.rmtree, folder, True)

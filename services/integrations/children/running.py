@@ -154,6 +154,7 @@ async def _start(ctx: ActionContext, family: Family, child: Child) -> bool:
         labels=dict(zip(LABELS, (family.saga_id, family.step, child.name or str(child.number)), strict=True)),
         correlation_id=ctx.correlation_id,
         traceparent=ctx.traceparent,
+        directives=ctx.directives,
         source=f"/participants/{ctx.action}",
     )
     try:
