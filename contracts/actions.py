@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from contracts.events import Event
 from contracts.failure import NotFound
+from contracts.policies import NO_POLICY, Policy
 
 DOMAINS = ("payments", "integrations", "leads")
 
@@ -30,6 +31,7 @@ class ActionContract:
     category: str = ""
     permissions: tuple[str, ...] = ()
     examples: tuple[Mapping[str, Any], ...] = ()
+    policy: Policy = NO_POLICY
 
     @property
     def domain(self) -> str:

@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from contracts.failure import InvalidContract
 from contracts.graph import Graph
 from contracts.pointers import Problem
+from contracts.policies import POLICY_FIELDS
 from contracts.references import (
     InvalidTemplate,
     Reference,
@@ -25,7 +26,7 @@ from contracts.references import (
     compile_template,
     condition_references,
 )
-from contracts.retries import ExponentialRetry, NoRetry, RetryPolicy
+from contracts.retries import COMPENSATION_RETRY, NoRetry, RetryPolicy
 from contracts.subjects import TOKEN
 
 Token = Annotated[str, StringConstraints(pattern=rf"^{TOKEN}$")]
@@ -35,15 +36,13 @@ ActionName = Annotated[
 ]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
 
-COMPENSATION_RETRY = ExponentialRetry(max_attempts=12, delay_s=0.5, max_delay_s=60.0)
-
 
 class _Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A changed copy, validated. pydantic's own would keep what was worked out from the old content."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        fields = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self)(**fields | dict(update or {}))
 
 
@@ -62,6 +61,11 @@ class StepBase(_Contract):
     compensate: bool = Field(default=True, description="off: its effect stays when the saga is aborted")
     pivot: bool = Field(default=False, description="once it has completed, the saga only goes forward")
     description: str = ""
+
+    @property
+    def unsaid(self) -> frozenset[str]:
+        """What it leaves to its action's policy: such a field holds the default."""
+        return POLICY_FIELDS - self.model_fields_set
 
 
 class Step(StepBase):
@@ -137,6 +141,14 @@ class SagaDefinition(_Contract):
         """SHA-256 of the definition's canonical JSON: the same content has the same hash everywhere."""
         content = self.model_dump(mode="json", exclude_defaults=True)
         return hashlib.sha256(to_json(_sorted(content))).hexdigest()
+
+    def written(self) -> str:
+        """Its JSON, without what its steps leave to policies."""
+        content = self.model_dump(mode="json")
+        for step, fields in zip(self.steps, content["steps"], strict=True):
+            for name in step.unsaid:
+                del fields[name]
+        return to_json(content).decode()
 
     @cached_property
     def by_name(self) -> dict[str, Step]:

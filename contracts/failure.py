@@ -28,6 +28,7 @@ CODE_INPUT_INVALID = "step.input_invalid"
 CODE_OUTPUT_INVALID = "step.output_invalid"
 CODE_CONDITION_INVALID = "step.condition_invalid"
 CODE_SKIPPED = "step.skipped"
+CODE_FORBIDDEN = "step.forbidden"
 CODE_HOOK_FAILED = "step.hook_failed"
 CODE_NO_REHEARSAL = "step.no_rehearsal"
 

@@ -70,6 +70,10 @@ class ExponentialRetry(_Policy):
 RetryPolicy = Annotated[NoRetry | FixedRetry | LinearRetry | ExponentialRetry, Field(discriminator="kind")]
 
 
+COMPENSATION_RETRY = ExponentialRetry(max_attempts=12, delay_s=0.5, max_delay_s=60.0)
+"""Of an undo, unless somebody says otherwise"""
+
+
 def next_delay_s(policy: RetryPolicy, failure: Failure, attempt: int, chance: float) -> float | None:
     """Seconds to wait after failed attempt number `attempt` (from 1), or None if it was the last.
 

@@ -166,7 +166,7 @@ class _Compiling:
         """The steps of one level as those of a definition. `at` points to what holds them."""
         return [
             {
-                **step.model_dump(include=set(StepBase.model_fields)),
+                **step.model_dump(include=StepBase.model_fields.keys() - step.unsaid),
                 **self._does(step, f"{name}--{step.name}", f"{at}/steps/{index}", depth),
             }
             for index, step in enumerate(steps)

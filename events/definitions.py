@@ -94,8 +94,8 @@ class Definitions:
             changes = await apply_consumers(self._bus, specs(self._bus, [definition]))
             if present is None:
                 with suppress(KeyWrongLastSequenceError):
-                    await self._bucket.create(_key(definition.ref), definition.model_dump_json().encode())
-                self._learn(definition.model_dump_json().encode())
+                    await self._bucket.create(_key(definition.ref), definition.written().encode())
+                self._learn(definition.written().encode())
                 changes.append(Change("created", f"definition {definition.ref}"))
         return changes
 

@@ -166,6 +166,11 @@ class Names:
         return f"{self._prefix}-OFFERS"
 
     @property
+    def limits(self) -> str:
+        """The KV bucket of limits that replicas share."""
+        return f"{self._prefix}-LIMITS"
+
+    @property
     def sessions(self) -> str:
         """The KV bucket of sessions."""
         return f"{self._prefix}-SESSIONS"

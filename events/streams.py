@@ -62,6 +62,7 @@ async def declare(bus: Bus) -> list[Change]:
         _locks(bus),
         _offers(bus),
         _sessions(bus),
+        _limits(bus),
         *_workflows(bus),
     )
     buckets = [config for config in declared if await _create_bucket(bus, config)]
@@ -204,6 +205,10 @@ def _offers(bus: Bus) -> api.KeyValueConfig:
     return api.KeyValueConfig(
         bucket=bus.names.offers, history=1, ttl=OFFER_TTL_S, replicas=bus.settings.replicas, direct=True
     )
+
+
+def _limits(bus: Bus) -> api.KeyValueConfig:
+    return api.KeyValueConfig(bucket=bus.names.limits, history=1, replicas=bus.settings.replicas, direct=True)
 
 
 def _sessions(bus: Bus) -> api.KeyValueConfig:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from contracts.checks import InvalidDefinition
     from contracts.definition import SagaDefinition, Step
     from contracts.directives import Directives
+    from contracts.policies import Policy, RateLimit
     from contracts.retries import ExponentialRetry, FixedRetry, LinearRetry, NoRetry
     from saga.action import (
         Action,
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     )
     from saga.client import InvalidInput
     from saga.hooks import Hook, HookEvent, hook
+    from saga.policies import domain_policy
     from saga.sdk.builder import WorkflowBuilder
-    from saga.sdk.client import Client, connect
+    from saga.sdk.client import Client, Forbidden, connect
     from saga.sdk.handle import NotEnded, WorkflowHandle
     from saga.sdk.local import local
     from saga.sdk.results import StepOutcome, StepResult, WorkflowFailed, WorkflowOutcome, WorkflowResult
@@ -34,14 +36,16 @@ _HOMES = {
     "contracts.checks": ("InvalidDefinition",),
     "contracts.definition": ("SagaDefinition", "Step"),
     "contracts.directives": ("Directives",),
+    "contracts.policies": ("Policy", "RateLimit"),
     "contracts.retries": ("ExponentialRetry", "FixedRetry", "LinearRetry", "NoRetry"),
     "saga.action": (
         "Action", "ActionContext", "EffectUnknown", "Refused", "StepDatabase", "Unavailable", "action",
     ),
     "saga.client": ("InvalidInput",),
     "saga.hooks": ("Hook", "HookEvent", "hook"),
+    "saga.policies": ("domain_policy",),
     "saga.sdk.builder": ("WorkflowBuilder",),
-    "saga.sdk.client": ("Client", "connect"),
+    "saga.sdk.client": ("Client", "Forbidden", "connect"),
     "saga.sdk.handle": ("NotEnded", "WorkflowHandle"),
     "saga.sdk.local": ("local",),
     "saga.sdk.results": (
@@ -64,8 +68,8 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Action", "ActionContext", "Client", "Directives", "EffectUnknown", "ExponentialRetry", "FixedRetry",
-    "Hook", "HookEvent", "InvalidDefinition", "InvalidInput", "LinearRetry", "NoRetry", "NotEnded",
-    "Refused", "SagaDefinition", "Step", "StepDatabase", "StepOutcome", "StepResult", "Unavailable",
-    "WorkflowBuilder", "WorkflowFailed", "WorkflowHandle", "WorkflowOutcome", "WorkflowResult", "action",
-    "connect", "hook", "local", "register",
+    "Forbidden", "Hook", "HookEvent", "InvalidDefinition", "InvalidInput", "LinearRetry", "NoRetry",
+    "NotEnded", "Policy", "RateLimit", "Refused", "SagaDefinition", "Step", "StepDatabase", "StepOutcome",
+    "StepResult", "Unavailable", "WorkflowBuilder", "WorkflowFailed", "WorkflowHandle", "WorkflowOutcome",
+    "WorkflowResult", "action", "connect", "domain_policy", "hook", "local", "register",
 ]  # fmt: skip

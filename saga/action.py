@@ -21,6 +21,7 @@ import inspect
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -38,6 +39,7 @@ from contracts.events import Event, EventMessage
 from contracts.facts import explain
 from contracts.failure import Failure, InvalidContract, SagaError
 from contracts.ids import new_saga_id
+from contracts.policies import NO_POLICY, Policy
 from events.clock import Clock
 from events.database import Database
 from events.outbox import Outbox
@@ -254,6 +256,7 @@ class About:
     permissions: tuple[str, ...] = ()
     examples: tuple[Mapping[str, Any], ...] = ()
     reads_only: bool = False
+    policy: Policy = NO_POLICY
 
 
 class Action:
@@ -301,6 +304,18 @@ class Action:
     def compensable(self) -> bool:
         return self.undo is not None
 
+    def behind(self, breaker: str) -> "Action":
+        """The action with every attempt to do it behind a circuit breaker."""
+        handler = self.handler
+
+        async def guarded(ctx: ActionContext, command: Any) -> Any:
+            async with ctx.breaker(breaker):
+                return await handler(ctx, command)
+
+        shielded = copy(self)
+        shielded.handler = guarded
+        return shielded
+
     @property
     def contract(self) -> ActionContract:
         return ActionContract(
@@ -314,6 +329,7 @@ class Action:
             category=self.about.category,
             permissions=self.about.permissions,
             examples=self.about.examples,
+            policy=self.about.policy,
         )
 
     @asynccontextmanager
@@ -339,6 +355,7 @@ def action(
     permissions: tuple[str, ...] = (),
     examples: tuple[Mapping[str, Any], ...] = (),
     reads_only: bool = False,
+    policy: Policy = NO_POLICY,
 ) -> Callable[[Handler], Action]:
     """Make an async function an action, and enter it into the registry.
 
@@ -346,8 +363,9 @@ def action(
     Raises InvalidContract if its types are not pydantic models, or an example is none of its inputs.
     """
     about = About(
-        version=version, category=category, permissions=permissions, examples=examples, reads_only=reads_only
-    )
+        version=version, category=category, permissions=permissions, examples=examples, reads_only=reads_only,
+        policy=policy,
+    )  # fmt: skip
 
     def register(handler: Handler) -> Action:
         made = Action(

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from contracts.definition import SagaDefinition, Step
 from contracts.facts import STARTED_KEY, Fact, FactKey, Recorded, data_model, explain
 from contracts.failure import CODE_CONDITION_INVALID, Failure, InvalidContract
+from contracts.policies import NO_POLICIES, Policies
 from contracts.timers import deadline_of
 from events.bus import Bus
 from events.clock import Chance, Clock, chance, utc_now
@@ -46,6 +47,7 @@ from events.inbox import Inbox
 from events.outbox import Outbox
 from events.publish import PublishFailed
 from events.read import ReadFailed
+from events.shared_limits import LimitBucket
 from saga import failpoints
 from saga.action import Action, Environment
 from saga.breaker import Breakers
@@ -64,10 +66,12 @@ from saga.decisions import (
     Wait,
     Wake,
 )
+from saga.gate import Gate
 from saga.hooks import Hook
 from saga.hooks.around import Around
 from saga.hooks.manager import HookManager
 from saga.hooks.redaction import Redactor
+from saga.policies import as_run, policy_of
 from saga.turn import DONE, PARK_AFTER_S, Answer, Later, Turn, Voice
 from saga.worker import Tools, Worker
 
@@ -97,11 +101,14 @@ class Participant:
         open_database: OpenDatabase,
         open_outbox: OpenOutbox,
         hooks: Sequence[Hook] = (),
+        policies: Policies = NO_POLICIES,
         park_after_s: float = PARK_AFTER_S,
         clock: Clock = utc_now,
         chance: Chance = chance,
     ) -> None:
-        self.action = action
+        self._policies = policies
+        self._policy = policy_of(action.contract, policies).policy
+        self.action = action.behind(self._policy.breaker) if self._policy.breaker else action
         self._bus = bus
         self._definitions = definitions
         self._breakers = breakers
@@ -109,7 +116,7 @@ class Participant:
         self._environment = environment
         self._open_database = open_database
         self._open_outbox = open_outbox
-        self._hooks = tuple(hooks)
+        self._hooks = self._chosen(hooks)
         self._clock = clock
         self._chance = chance
         self._name = bus.names.consumer(action.name)
@@ -133,6 +140,7 @@ class Participant:
             resource=resource,
             client=SagaClient(self._bus, self._definitions, self._clock),
             around=Around(HookManager(self._hooks), Redactor(), self._clock) if self._hooks else None,
+            gate=self._gate(),
         )
         self._worker = Worker(self.action, self._voice, tools)
         return self
@@ -152,6 +160,16 @@ class Participant:
         """Finish what is under way, give back the rest."""
         await asyncio.gather(*(consumer.stop(grace_s) for consumer in self._consumers))
         await self._resources.aclose()
+
+    def _chosen(self, hooks: Sequence[Hook]) -> tuple[Hook, ...]:
+        wanted = self._policy.hooks
+        return tuple(hook for hook in hooks if hook.required or wanted is None or hook.name in wanted)
+
+    def _gate(self) -> Gate | None:
+        policy = self._policy
+        if not (policy.permissions or policy.rate or policy.concurrency):
+            return None
+        return Gate(policy, LimitBucket(self._bus), self._clock, self._chance)
 
     @property
     def in_flight(self) -> int:
@@ -239,10 +257,12 @@ class Participant:
         routes = self._routes.get(definition.ref)
         if routes is None:
             heard: dict[FactKey, list[Step]] = defaultdict(list)
+            contract = self.action.contract
             for step in definition.steps:
                 if step.action == self.action.name:
+                    run = as_run(step, contract, self._policies)
                     for said in heard_by(definition, step.name):
-                        heard[said].append(step)
+                        heard[said].append(run)
             routes = {said: tuple(steps) for said, steps in heard.items()}
             self._routes[definition.ref] = routes
         return routes.get(key, ())

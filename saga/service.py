@@ -40,6 +40,7 @@ from saga.hooks.manager import installed, open_hooks
 from saga.offers import Announcing
 from saga.outboxes import Outboxes
 from saga.participant import Participant
+from saga.policies import read_policies
 from saga.timekeeper import Timekeeper
 from saga.topology import consumers_for
 from saga.turn import PARK_AFTER_S
@@ -58,6 +59,7 @@ class ServiceSettings(BaseSettings):
     data: Path = Path(".saga")
     database_url: str = ""
     grace_s: float = Field(default=10.0, ge=0)
+    policies: Path | None = Field(default=None, description="file of the operator's policies")
     hooks: str = Field(
         default="", description="around every step: metrics, audit, session, trace, module:name"
     )
@@ -161,6 +163,7 @@ async def open_participants(
         )
         outboxes = await stack.enter_async_context(Outboxes(bus, clock))
         await stack.enter_async_context(Timekeeper(bus, definitions, clock))
+        policies = read_policies(settings.policies)
         opened = await open_hooks(stack, [*installed(settings.hooks), *hooks], bus, clock)
         for action in actions:
             participant = Participant(
@@ -174,6 +177,7 @@ async def open_participants(
                 open_database=databases.open,
                 open_outbox=outboxes.open,
                 hooks=opened,
+                policies=policies,
                 clock=clock,
                 chance=chance,
             )

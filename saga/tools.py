@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, create_model
 
 from contracts.failure import InvalidContract
+from contracts.policies import NO_POLICY, Policy
 from saga.action import About, Action, ActionContext
 from saga.declared import declare
 
@@ -34,6 +35,7 @@ def register[Tool: Callable[..., Any]](
     permissions: tuple[str, ...] = (),
     examples: tuple[Mapping[str, Any], ...] = (),
     reads_only: bool = False,
+    policy: Policy = NO_POLICY,
 ) -> Callable[[Tool], Tool]:
     """Enter a function or a bound method into the registry as the action `name` (`<domain>.<verb_phrase>`).
 
@@ -41,8 +43,9 @@ def register[Tool: Callable[..., Any]](
     Raises InvalidContract if a parameter has no annotation or cannot be given by name.
     """
     about = About(
-        version=version, category=category, permissions=permissions, examples=examples, reads_only=reads_only
-    )
+        version=version, category=category, permissions=permissions, examples=examples, reads_only=reads_only,
+        policy=policy,
+    )  # fmt: skip
 
     def entered(function: Tool) -> Tool:
         made = _action(name, function, about)

@@ -46,6 +46,7 @@ from saga.execution import (
     attempt_to_rehearse,
     attempt_to_undo,
 )
+from saga.gate import Gate
 from saga.hooks.around import Around
 from saga.scope import carry
 from saga.turn import DONE, Answer, Attempt, Later, Turn, Voice
@@ -70,6 +71,7 @@ class Tools:
     resource: Any
     client: SagaClient
     around: Around | None = None
+    gate: Gate | None = None
 
 
 @dataclass(slots=True)
@@ -95,11 +97,26 @@ class Worker:
             return Later(attempt.wait_s)
         context = self._context(turn, attempt.number)
         context.waits = Waits(self._tools.clock, decision.suspended, decision.signal)
+        gate = self._tools.gate
+        if gate is None:
+            return await self._run(turn, decision, context)
+        tried = decision.resumed or attempt.number > 1
+        async with gate.admitted(context, turn.step.timeout_s, tried=tried) as refusal:
+            match refusal:
+                case Failure():
+                    return await self.fail(turn, refusal, attempt.number, decision.scope)
+                case float(wait_s):
+                    return Later(wait_s)
+                case _:
+                    return await self._run(turn, decision, context)
+
+    async def _run(self, turn: Turn, decision: Run, context: ActionContext) -> Answer:
+        attempt = context.attempt
         ready = await self._ready(turn, decision, context)
         if isinstance(ready, Failure):
-            return await self.fail(turn, ready, attempt.number, decision.scope)
+            return await self.fail(turn, ready, attempt, decision.scope)
         if self._action.compensable and turn.step.compensate and not decision.resumed:
-            started = StepStarted(input=ready.arguments, attempt=attempt.number)
+            started = StepStarted(input=ready.arguments, attempt=attempt)
             failpoints.at("do.started.before", turn.step.name)
             if not await self._voice.state(turn, FactKind.STARTED, started):
                 return await self._refused(turn)
@@ -109,12 +126,12 @@ class Worker:
         failpoints.at("do.effect.after", turn.step.name)
         match end:
             case Done(output):
-                return await self._complete(turn, output or {}, decision.scope, attempt.number, begun)
+                return await self._complete(turn, output or {}, decision.scope, attempt, begun)
             case Failed(failure):
                 if decision.resumed and self._tools.inbox is None:
                     # That this try had no effect says nothing of an earlier one, whose end is not known.
                     failure = failure.model_copy(update={"effect": "unknown"})
-                return await self.fail(turn, failure, attempt.number, decision.scope)
+                return await self.fail(turn, failure, attempt, decision.scope)
             case Deferred(delay_s):
                 return Later(delay_s)
             case Suspended(wait):

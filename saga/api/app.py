@@ -27,6 +27,7 @@ from saga.api import (
     metrics,
     orchestration_health,
     orchestrations,
+    policies,
     problems,
     sagas,
     triggers,
@@ -52,7 +53,7 @@ def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The API, and what domains answer beside it."""
     modules = (
         sagas, interventions, executions, metrics, orchestrations, dead_letters, breakers, definitions,
-        actions, health, orchestration_health, triggers, hooks, workflows, workflow_templates,
+        actions, policies, health, orchestration_health, triggers, hooks, workflows, workflow_templates,
     )  # fmt: skip
     return routed("Saga log", [*(module.router(parts) for module in modules), *more])
 

@@ -78,9 +78,9 @@ def show(
     )
 
 
-def _registry(modules: list[str] | None) -> Any:
+def import_modules(modules: list[str] | None) -> None:
+    """Import modules from where the command is run. Raises NotFound."""
     from contracts.failure import NotFound
-    from saga import registry
 
     sys.path.insert(0, "")
     for module in modules or []:
@@ -88,6 +88,12 @@ def _registry(modules: list[str] | None) -> Any:
             import_module(module)
         except ModuleNotFoundError as error:
             raise NotFound(f"no module {module!r} to be imported from here: {error}") from error
+
+
+def _registry(modules: list[str] | None) -> Any:
+    from saga import registry
+
+    import_modules(modules)
     return registry
 
 

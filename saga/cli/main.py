@@ -18,6 +18,7 @@ from saga.cli import (
     dlq,
     export,
     intervene,
+    policy,
     rule,
     run,
     simulate,
@@ -42,6 +43,7 @@ intervene.add_to(app)
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(breaker.app, name="breaker")
 app.add_typer(actions.app, name="actions")
+app.add_typer(policy.app, name="policy")
 app.add_typer(trail.app, name="trail")
 app.add_typer(trigger.app, name="trigger")
 app.add_typer(webhook.app, name="webhook")

@@ -9,17 +9,26 @@ import structlog
 
 from contracts.definition import SagaDefinition
 from contracts.directives import NO_DIRECTIVES, Directives
-from contracts.failure import NotFound
+from contracts.failure import NotFound, SagaError
+from contracts.policies import NO_POLICIES, lacking
 from events.bus import Bus
 from events.definitions import Definitions
 from events.read import read_saga
 from events.settings import BusSettings
 from events.streams import declare
+from saga import registry
 from saga.client import SagaClient, StartOptions
+from saga.policies import policy_of
 from saga.sdk.handle import WorkflowHandle
 from saga.topology import consumers_for
 
 USER_LABEL = "user_id"
+
+
+class Forbidden(SagaError):
+    """Whoever starts it has not the permissions that its steps need."""
+
+    code = "saga.forbidden"
 
 
 class Client:
@@ -47,7 +56,8 @@ class Client:
         permissions of the user, which hooks to skip, whether to run dry, how much to trace.
 
         A repeat with the same key starts nothing and gives the same handle. Raises NotFound (no such definition),
-        InvalidInput with pointers, InvalidDefinition, Conflict (the version exists with another content, or the key
+        InvalidInput with pointers, InvalidDefinition, Forbidden (a step needs a permission that is not among those
+        given), Conflict (the version exists with another content, or the key
         started something else).
         """
         definition = await self._published(workflow)
@@ -59,6 +69,7 @@ class Client:
         wanted = directives or NO_DIRECTIVES
         if user_id:
             wanted = wanted.model_copy(update={"user": user_id})
+        _check_permissions(definition, wanted)
         options = StartOptions(idempotency_key=idempotency_key, labels=told, directives=wanted)
         started = await self.sagas.start(definition.ref, given, options)
         return WorkflowHandle(self._bus, self.sagas, definition, started.saga_id, user_id)
@@ -81,6 +92,15 @@ class Client:
         if found is None:
             raise NotFound(f"no definition {workflow!r}: publish it, or start it as built")
         return found
+
+
+def _check_permissions(definition: SagaDefinition, directives: Directives) -> None:
+    """What is known here of what the steps need; their participants know it all, and check it again."""
+    for index, step in enumerate(definition.steps):
+        contract = registry.find(step.action)
+        wanted = policy_of(contract, NO_POLICIES, step).policy.permissions if contract else ()
+        if missing := lacking(wanted or (), directives.permissions):
+            raise Forbidden(f"/steps/{index}: {step.action} needs {', '.join(missing)}")
 
 
 def quiet() -> None:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from contracts.failure import InvalidContract, NotFound
-from saga import Client, Refused, WorkflowBuilder, action, register, registry
+from saga import Client, Directives, Forbidden, Refused, WorkflowBuilder, action, register, registry
 from saga.action import ActionContext
 from tests.world import Running
 
@@ -121,10 +121,14 @@ async def test_functions_and_methods_run_as_steps(running: Running) -> None:
     )
     client = Client(running.bus, running.definitions)
     async with running.serving(*(registry.implementation(f"office.{name}") for name in names)):
-        good = await (await client.start(builder.build())).result(timeout_s=20)
+        with pytest.raises(Forbidden, match="mail:read"):
+            await client.start(builder.build())
+        may = Directives(permissions=("mail:read",))
+        good = await (await client.start(builder.build(), directives=may)).result(timeout_s=20)
         assert good.steps["search_mail"].output == Found(subjects=["from:a"])
         assert good.steps["list_files"].output.result == ["/disk/from:a/list_files"]
-        bad = await (await client.start(builder.add_step("refuse").build())).result(timeout_s=20)
+        worse = builder.add_step("refuse").build()
+        bad = await (await client.start(worse, directives=may)).result(timeout_s=20)
     assert (bad.status, bad.steps["list_files"].status) == ("compensated", "compensated")
     assert len(undone) == 1
     assert await search_mail("direct", limit=1) == Found(subjects=["direct"])
