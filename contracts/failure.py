@@ -6,6 +6,7 @@
     ├── NotFound                  no such saga, definition, version or dead letter
     ├── Conflict                  it exists already, or with another content
     │   └── Stale                 it was changed since it was read
+    ├── Forbidden                 whoever asks for it may not do that
     └── Unusable                  a server or database cannot be used; the process should exit with 6
 
 Expected outcomes of a step are facts that carry a `Failure`, not exceptions.
@@ -71,6 +72,12 @@ class Stale(Conflict):
     """What was to be changed was changed by somebody else since it was read."""
 
     code = "precondition.failed"
+
+
+class Forbidden(SagaError):
+    """Whoever asks for it may not do that."""
+
+    code = "forbidden"
 
 
 class Unusable(SagaError):

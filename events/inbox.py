@@ -221,6 +221,17 @@ class Inbox:
         )
 
 
+async def require_under_way(session: AsyncSession, key: EffectKey) -> None:
+    """For an effect outside the guard's transaction that is one in the same database: call it first in there.
+
+    What is done after it in this transaction is undone by an undo, if there is one. Raises AlreadyUndone,
+    AlreadyRefused or AlreadyKept if that came before.
+    """
+    row = await _row(session, key)
+    if row is not None and row.state not in _UNDER_WAY:
+        _decided(key, row)
+
+
 async def _row(session: AsyncSession, key: EffectKey) -> Any:
     # With concurrent writers the first transaction decides, and the others wait to see what.
     await one_at_a_time(session, f"guard {key.saga_id} {key.step}")

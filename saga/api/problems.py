@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from contracts.definition import Flawed
-from contracts.failure import Conflict, InvalidContract, NotFound, SagaError, Stale, Unusable
+from contracts.failure import Conflict, Forbidden, InvalidContract, NotFound, SagaError, Stale, Unusable
 from events.publish import PublishFailed
 from events.read import ReadFailed
 from saga.api.preconditions import PreconditionRequired
@@ -107,6 +107,8 @@ def _status(error: SagaError) -> int:
     match error:
         case NotFound():
             return 404
+        case Forbidden():
+            return 403
         case Stale():
             return 412
         case PreconditionRequired():

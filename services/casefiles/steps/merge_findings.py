@@ -1,0 +1,27 @@
+"""Compare what mails claim with what tables book, and store the report; undo: remove it."""
+
+from contracts.casefiles import FindingsMerged, MergeFindings
+from saga.action import ActionContext, action
+from saga.service import service_app
+from services.casefiles.evidence import Place, casefile_at, store_evidence, take_back_evidence
+from services.casefiles.rules import compare
+from services.casefiles.tables import DATABASE
+
+
+@action("casefiles.merge_findings", database=DATABASE)
+async def merge_findings(ctx: ActionContext, command: MergeFindings) -> FindingsMerged:
+    place = Place(
+        saga_id=ctx.saga_id, step=ctx.step, casefile_id=command.casefile_id, user_id=command.user_id
+    )
+    casefile = await casefile_at(ctx.db, place, writing=True)
+    report = compare(command.mails, command.files)
+    (evidence_id,) = await store_evidence(ctx.db, casefile, place, [report], ctx.now())
+    return FindingsMerged(casefile_id=casefile.casefile_id, evidence_id=evidence_id, report=report)
+
+
+@merge_findings.compensation
+async def remove_report(ctx: ActionContext, command: MergeFindings, output: FindingsMerged | None) -> None:
+    await take_back_evidence(ctx.db, ctx.saga_id, ctx.step)
+
+
+app = service_app(merge_findings)

@@ -1,0 +1,31 @@
+"""Store what was found in the casefile; undo: remove it."""
+
+from contracts.casefiles import EvidenceStored, StoreEvidence
+from saga.action import ActionContext, action
+from saga.service import service_app
+from services.casefiles import evidence
+from services.casefiles.tables import DATABASE
+
+
+@action("casefiles.store_evidence", database=DATABASE)
+async def store_evidence(ctx: ActionContext, command: StoreEvidence) -> EvidenceStored:
+    place = evidence.Place(
+        saga_id=ctx.saga_id, step=ctx.step, casefile_id=command.casefile_id, user_id=command.user_id
+    )
+    casefile = await evidence.casefile_at(ctx.db, place, writing=True)
+    items: list[evidence.Item] = [*command.mails, *command.files, *command.sheets]
+    await evidence.store_evidence(ctx.db, casefile, place, items, ctx.now())
+    return EvidenceStored(
+        casefile_id=casefile.casefile_id,
+        mails=len(command.mails),
+        files=len(command.files),
+        sheets=len(command.sheets),
+    )
+
+
+@store_evidence.compensation
+async def remove_evidence(ctx: ActionContext, command: StoreEvidence, output: EvidenceStored | None) -> None:
+    await evidence.take_back_evidence(ctx.db, ctx.saga_id, ctx.step)
+
+
+app = service_app(store_evidence)
