@@ -1,11 +1,13 @@
 """The reference of the HTTP API names every route there is."""
 
 import re
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+from contracts.actions import DOMAINS
 from saga.api.app import create_app, open_parts
+from saga.domains import domain_api
 from saga.service import ServiceSettings
-from services.integrations.api import open_api
 from tests.docs.test_docs import ROOT
 from tests.world import Running
 
@@ -34,10 +36,13 @@ def documented() -> set[str]:
 
 async def test_the_reference_names_every_route(running: Running, data: Path) -> None:
     log_url = f"sqlite+aiosqlite:///{data / 'log.db'}"
-    async with (
-        open_parts(running.bus, running.definitions, log_url) as parts,
-        open_api(ServiceSettings(data=data), {}) as routers,
-    ):
+    async with open_parts(running.bus, running.definitions, log_url) as parts, AsyncExitStack() as stack:
+        routers = [
+            router
+            for domain in DOMAINS
+            if (open_api := domain_api(domain))
+            for router in await stack.enter_async_context(open_api(ServiceSettings(data=data), {}))
+        ]
         app = create_app(parts, routers)
     served = {unnamed(path) for path in app.openapi()["paths"]}
     # The same as /api/v1/breakers, route by route.
