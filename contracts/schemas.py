@@ -13,12 +13,14 @@ from pydantic import BaseModel
 
 from contracts.actions import DOMAINS, domain_actions
 from contracts.breakers import BreakerConfig, BreakerEvent
+from contracts.chargebacks import ChargebackDocument, Decision
 from contracts.definition import SagaDefinition
 from contracts.events import EventMessage
 from contracts.facts import SAGA_DATA, STEP_DATA, Fact
 from contracts.payments import PaymentRequest
 
-_INPUTS: tuple[type[BaseModel], ...] = (PaymentRequest,)
+# What no action takes or states: inputs of sagas, and the payload of a signal.
+_INPUTS: tuple[type[BaseModel], ...] = (PaymentRequest, ChargebackDocument, Decision)
 
 
 def contracts() -> dict[str, type[BaseModel]]:
@@ -36,7 +38,7 @@ def contracts() -> dict[str, type[BaseModel]]:
         for action in domain_actions(domain):
             given = (action.input, action.output, *action.emits)
             named |= {f"{domain}.{model.__name__}": model for model in given}
-    named |= {f"payments.{model.__name__}": model for model in _INPUTS}
+    named |= {f"{model.__module__.rpartition('.')[2]}.{model.__name__}": model for model in _INPUTS}
     return named
 
 
