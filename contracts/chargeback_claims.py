@@ -56,6 +56,7 @@ CoveredEntity = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2,4}[0-9]{4,6}
 Ndc = Annotated[str, StringConstraints(pattern=r"^[0-9]{11}$"), BeforeValidator(_ndc)]
 Number = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9/-]{2,31}$")]
 PartyName = Annotated[str, StringConstraints(min_length=2, max_length=140)]
+Words = Annotated[str, StringConstraints(max_length=200)]
 Price = Annotated[Amount, Field(ge=0), AfterValidator(_money)]
 
 
@@ -100,8 +101,8 @@ class Claim(_Contract):
 class LineDraft(_Contract):
     """A line as far as it could be read."""
 
-    ndc: str | None = None
-    quantity: int | None = None
+    ndc: Words | None = None
+    quantity: int | None = Field(default=None, ge=0, le=10**12)
     wac: Amount | None = None
     contract_price: Amount | None = None
     amount: Amount | None = None
@@ -110,17 +111,17 @@ class LineDraft(_Contract):
 class ClaimDraft(_Contract):
     """A claim as far as it could be read, in the document's own words where they make no sense."""
 
-    claim_number: str | None = None
-    wholesaler: str | None = None
-    wholesaler_dea: str | None = None
-    customer: str | None = None
-    customer_address: str = ""
-    customer_dea: str | None = None
-    customer_hin: str | None = None
-    covered_entity: str | None = None
-    contract: str | None = None
-    invoice: str | None = None
+    claim_number: Words | None = None
+    wholesaler: Words | None = None
+    wholesaler_dea: Words | None = None
+    customer: Words | None = None
+    customer_address: Words = ""
+    customer_dea: Words | None = None
+    customer_hin: Words | None = None
+    covered_entity: Words | None = None
+    contract: Words | None = None
+    invoice: Words | None = None
     sold_on: date | None = None
-    currency: str | None = None
+    currency: Words | None = None
     lines: tuple[LineDraft, ...] = Field(default=(), max_length=200)
     total: Amount | None = None

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 from pypdf import PdfReader
-from pypdf.errors import PyPdfError
 
 from contracts.chargebacks import ChargebackDocument, MediaType
 from contracts.failure import InvalidContract
@@ -53,8 +52,10 @@ def _text_of_pdf(content: bytes) -> str:
         if len(reader.pages) > MAX_PAGES:
             raise UnreadableError(f"{len(reader.pages)} pages, expected at most {MAX_PAGES}")
         text = "\n".join(page.extract_text() for page in reader.pages)
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        # A damaged file makes the reader stumble in ways that it does not name.
+    except UnreadableError:
+        raise
+    except Exception as error:
+        # A damaged file makes the reader stumble in whatever way; it is damaged all the same.
         raise UnreadableError(f"no PDF that can be read: {type(error).__name__}: {error}"[:300]) from error
     if not text.strip():
         raise UnreadableError("a PDF without text: a scan, or a form that was not filled in")

@@ -15,6 +15,7 @@ from rapidfuzz.distance import OSA
 
 from contracts.chargeback_claims import Claim
 from contracts.chargebacks import Finding
+from services.chargebacks.findings import finding
 from services.chargebacks.names import likeness as likeness_of_names
 
 DUPLICATE_FROM = 95
@@ -53,10 +54,10 @@ class Verdict:
                 return ()
             case "suspect":
                 said = f"{self.score} % like claim {self.of}"
-                return (Finding(code="duplicate.suspect", severity="review", message=said),)
+                return (finding("duplicate.suspect", "review", said),)
             case "duplicate":
                 said = f"the same as claim {self.of} ({self.score} %)"
-                return (Finding(code="duplicate.certain", severity="deny", message=said),)
+                return (finding("duplicate.certain", "deny", said),)
 
 
 def known_of(claim: Claim, document_hash: str) -> Known:

@@ -7,7 +7,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Literal
 
 from contracts.chargeback_claims import Claim, ClaimLine
-from contracts.chargebacks import CheckStatus, EligibleLine, Finding, Severity
+from contracts.chargebacks import EligibleLine, Finding, Severity
+from services.chargebacks.findings import few, finding
 
 TOLERANCE = Decimal("0.02")
 """Of what is due: a claim that is higher by less is adjusted without asking anybody."""
@@ -49,14 +50,6 @@ class Eligibility:
         return sum((line.eligible for line in self.lines), Decimal(0))
 
 
-def status_of(findings: tuple[Finding, ...]) -> CheckStatus:
-    """What findings amount to: the worst of them counts."""
-    severities = {finding.severity for finding in findings}
-    if "deny" in severities:
-        return "denied"
-    return "review" if "review" in severities else "clear"
-
-
 def check_contract(claim: Claim, terms: Terms | None, products: Mapping[str, Product]) -> Eligibility:
     """The claim against its contract, as it was on the day of the sale."""
     refusals = tuple(_refusals(claim, terms))
@@ -68,9 +61,9 @@ def check_contract(claim: Claim, terms: Terms | None, products: Mapping[str, Pro
         return Eligibility(lines=nothing, findings=refusals)
     checked = [_line(index, line, terms, products) for index, line in enumerate(claim.lines)]
     lines = tuple(line for line, _ in checked)
-    findings = tuple(finding for _, found in checked for finding in found)
+    findings = few(one for _, found in checked for one in found)
     if not any(line.eligible for line in lines):
-        findings += (_finding("contract.nothing_due", "no line of the claim has anything due", "deny"),)
+        findings += (finding("contract.nothing_due", "deny", "no line of the claim has anything due"),)
     return Eligibility(lines=lines, findings=findings)
 
 
@@ -82,14 +75,14 @@ def federal_due(claim: Claim, kind: Kind, products: Mapping[str, Product]) -> bo
 
 def _refusals(claim: Claim, terms: Terms | None) -> Iterator[Finding]:
     if terms is None:
-        yield _finding("contract.unknown", f"there is no contract {claim.contract}", "deny", "/contract")
+        yield finding("contract.unknown", "deny", f"there is no contract {claim.contract}", "/contract")
         return
     if not terms.valid_from <= claim.sold_on <= terms.valid_to:
         period = f"{terms.valid_from} to {terms.valid_to}, sold on {claim.sold_on}"
-        yield _finding("contract.not_in_force", f"{terms.number}: {period}", "deny", "/sold_on")
+        yield finding("contract.not_in_force", "deny", f"{terms.number}: {period}", "/sold_on")
     if claim.wholesaler_dea not in terms.wholesalers:
         said = f"{claim.wholesaler} does not supply under {terms.number}"
-        yield _finding("contract.wholesaler", said, "deny", "/wholesaler_dea")
+        yield finding("contract.wholesaler", "deny", said, "/wholesaler_dea")
 
 
 def _line(
@@ -98,19 +91,15 @@ def _line(
     place = f"/lines/{index}"
     price, product = terms.prices.get(line.ndc), products.get(line.ndc)
     if price is None or product is None:
-        found = _finding("contract.product", f"{line.ndc} is not on {terms.number}", "note", place)
+        found = finding("contract.product", "note", f"{line.ndc} is not on {terms.number}", place)
         return _eligible(line, Decimal(0), found.code), (found,)
     due = max(Decimal(0), (product.wac - price) * line.quantity).quantize(_CENT, ROUND_HALF_EVEN)
     if line.amount <= due:
         return _eligible(line, line.amount), ()
     severity: Severity = "note" if line.amount - due <= due * TOLERANCE else "review"
     said = f"{line.quantity} x ({product.wac} - {price}) is {due}, claimed are {line.amount}"
-    return _eligible(line, due, "contract.price"), (_finding("contract.price", said, severity, place),)
+    return _eligible(line, due, "contract.price"), (finding("contract.price", severity, said, place),)
 
 
 def _eligible(line: ClaimLine, eligible: Decimal, reason: str = "") -> EligibleLine:
     return EligibleLine(ndc=line.ndc, claimed=line.amount, eligible=eligible, reason=reason)
-
-
-def _finding(code: str, message: str, severity: Severity, place: str = "") -> Finding:
-    return Finding(code=code, severity=severity, message=message[:500], place=place)

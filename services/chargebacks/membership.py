@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from contracts.chargeback_claims import Claim
 from contracts.chargebacks import Finding, Severity
+from services.chargebacks.findings import finding
 from services.chargebacks.names import likeness
 from services.chargebacks.ports import Registration
 
@@ -54,7 +55,7 @@ def check_roster(claim: Claim, members: Sequence[Member]) -> Membership:
         default=(0, None),
     )
     if best is None or score < UNSURE_FROM:
-        found = _finding("roster.no_member", f"{claim.customer} is not on the roster", "deny", "/customer")
+        found = finding("roster.no_member", "deny", f"{claim.customer} is not on the roster", "/customer")
         return Membership(member=None, score=score, findings=(found,))
     return Membership(
         member=best.number, score=score, findings=tuple(_of_member(claim, best, score, sure=False))
@@ -69,31 +70,27 @@ def _same_number(claim: Claim, member: Member) -> bool:
 def _of_member(claim: Claim, member: Member, score: int, *, sure: bool) -> Iterator[Finding]:
     if sure and score < SAME_PARTY_FROM:
         said = f"the number is that of {member.name}, the name {claim.customer}"
-        yield _finding("roster.name", said, "review", "/customer")
+        yield finding("roster.name", "review", said, "/customer")
     elif not sure:
         severity: Severity = "note" if score >= SURE_FROM else "review"
-        yield _finding("roster.by_name", f"{score} % like {member.name}", severity, "/customer")
+        yield finding("roster.by_name", severity, f"{score} % like {member.name}", "/customer")
     if claim.sold_on < member.joined:
-        yield _finding("roster.not_yet", f"{member.name} joined on {member.joined}", "deny", "/sold_on")
+        yield finding("roster.not_yet", "deny", f"{member.name} joined on {member.joined}", "/sold_on")
     if member.left is not None and claim.sold_on >= member.left:
         recent = claim.sold_on - member.left <= GRACE
         code, severity = ("roster.left_recently", "review") if recent else ("roster.left", "deny")
-        yield _finding(code, f"{member.name} left on {member.left}", severity, "/sold_on")
+        yield finding(code, severity, f"{member.name} left on {member.left}", "/sold_on")
 
 
 def check_registration(claim: Claim, registration: Registration | None) -> Iterator[Finding]:
     """The customer against its registration, on the day of the sale."""
     if registration is None:
-        yield _finding("federal.unknown", "the federal database does not know the customer", "deny")
+        yield finding("federal.unknown", "deny", "the federal database does not know the customer")
         return
     if not registration.active_on(claim.sold_on):
         said = f"{registration.number} is {registration.state}, from {registration.since} to {registration.until}"
-        yield _finding("federal.not_active", said, "deny", "/sold_on")
+        yield finding("federal.not_active", "deny", said, "/sold_on")
     score = likeness(claim.customer, registration.name)
     if score < UNSURE_FROM:
         said = f"registered is {registration.name} ({score} %)"
-        yield _finding("federal.name", said, "review", "/customer")
-
-
-def _finding(code: str, message: str, severity: Severity, place: str = "") -> Finding:
-    return Finding(code=code, severity=severity, message=message[:500], place=place)
+        yield finding("federal.name", "review", said, "/customer")

@@ -9,6 +9,7 @@ from contracts.chargeback_claims import Claim
 from contracts.chargebacks import Decision, Finding, Review, Reviewed
 from contracts.facts import explain
 from services.chargebacks.extraction.check import claim_of
+from services.chargebacks.findings import finding
 
 
 class NotDecided(Exception):
@@ -22,19 +23,19 @@ def heard(command: Review) -> tuple[Finding, ...]:
         findings += check.findings or ()
         if check.due and check.findings is None:
             said = f"{check.step} has not answered"
-            findings.append(Finding(code="check.unanswered", severity="review", message=said))
+            findings.append(finding("check.unanswered", "review", said))
     return tuple(findings)
 
 
 def wants_a_person(findings: Sequence[Finding]) -> bool:
     """Whether somebody must look: what is denied anyway need not be looked at."""
-    severities = {finding.severity for finding in findings}
+    severities = {one.severity for one in findings}
     return "review" in severities and "deny" not in severities
 
 
 def passed(command: Review, findings: tuple[Finding, ...]) -> Reviewed:
     """The end of a review that nobody needs."""
-    denied = any(finding.severity == "deny" for finding in findings)
+    denied = any(one.severity == "deny" for one in findings)
     return Reviewed(
         status="not_needed",
         payable=not denied and command.claim is not None,
@@ -88,7 +89,7 @@ def _corrected(command: Review, corrections: dict[str, Any]) -> Claim:
 def _denied(
     command: Review, findings: tuple[Finding, ...], status: Any, reason: str, reviewer: str
 ) -> Reviewed:
-    said = Finding(code=f"review.{status}", severity="deny", message=reason[:500])
+    said = finding(f"review.{status}", "deny", reason)
     return Reviewed(
         status=status,
         payable=False,
@@ -101,6 +102,5 @@ def _denied(
 
 def _looked_at(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
     return tuple(
-        finding.model_copy(update={"severity": "note"}) if finding.severity == "review" else finding
-        for finding in findings
+        one.model_copy(update={"severity": "note"}) if one.severity == "review" else one for one in findings
     )

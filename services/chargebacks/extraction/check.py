@@ -10,7 +10,8 @@ from decimal import Decimal
 from pydantic import ValidationError
 
 from contracts.chargeback_claims import Claim, ClaimDraft, normal_ndc
-from contracts.chargebacks import Finding, Severity
+from contracts.chargebacks import Finding
+from services.chargebacks.findings import few, finding
 
 ROUNDING = Decimal("0.01")
 _REQUIRED = (
@@ -25,7 +26,7 @@ _IN_THE_DOCUMENT = (
 def check_draft(draft: ClaimDraft) -> tuple[Claim | None, tuple[Finding, ...]]:
     """The claim, if the draft is one, and what is wrong with it otherwise."""
     missing = tuple(
-        _finding("extraction.missing", f"{field} was not found", f"/{field}")
+        finding("extraction.missing", "review", f"{field} was not found", f"/{field}")
         for field in _REQUIRED
         if not getattr(draft, field)
     )
@@ -34,8 +35,8 @@ def check_draft(draft: ClaimDraft) -> tuple[Claim | None, tuple[Finding, ...]]:
     try:
         claim = claim_of(draft)
     except ValidationError as error:
-        return None, tuple(_malformed(error))
-    inconsistent = tuple(_inconsistent(claim))
+        return None, few(malformed(error))
+    inconsistent = few(_inconsistent(claim))
     return (None if inconsistent else claim), inconsistent
 
 
@@ -49,8 +50,11 @@ def not_in_document(draft: ClaimDraft, text: str) -> tuple[Finding, ...]:
     """What a model says that the document does not: each field, code and figure must stand in it."""
     plain = _plain(text)
     found = [
-        _finding(
-            "extraction.not_in_document", f"{field} {value!r} does not stand in the document", f"/{field}"
+        finding(
+            "extraction.not_in_document",
+            "review",
+            f"{field} {value!r} does not stand in the document",
+            f"/{field}",
         )
         for field in _IN_THE_DOCUMENT
         if (value := getattr(draft, field)) and _plain(value) not in plain
@@ -65,31 +69,30 @@ def not_in_document(draft: ClaimDraft, text: str) -> tuple[Finding, ...]:
             for field in ("quantity", "wac", "contract_price", "amount")
             if (value := getattr(line, field)) is not None and value not in figures
         ]
-    return tuple(found)
+    return few(found)
 
 
 def _inconsistent(claim: Claim) -> Iterator[Finding]:
     for index, line in enumerate(claim.lines):
         if abs(line.difference - line.amount) > ROUNDING:
             said = f"{line.quantity} x ({line.wac} - {line.contract_price}) is {line.difference}, not {line.amount}"
-            yield _finding("extraction.inconsistent", said, f"/lines/{index}/amount")
+            yield finding("extraction.inconsistent", "review", said, f"/lines/{index}/amount")
     total = sum(line.amount for line in claim.lines)
     if abs(total - claim.total) > ROUNDING:
-        yield _finding("extraction.inconsistent", f"the lines make {total}, not {claim.total}", "/total")
+        yield finding(
+            "extraction.inconsistent", "review", f"the lines make {total}, not {claim.total}", "/total"
+        )
 
 
-def _malformed(error: ValidationError) -> Iterator[Finding]:
+def malformed(error: ValidationError) -> Iterator[Finding]:
+    """What is wrong with a value, place by place."""
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         place = "/" + "/".join(map(str, problem["loc"]))
-        yield _finding("extraction.malformed", problem["msg"], place)
+        yield finding("extraction.malformed", "review", problem["msg"], place)
 
 
 def _unheard_of(place: str, value: str) -> Finding:
-    return _finding("extraction.not_in_document", f"{value} does not stand in the document", place)
-
-
-def _finding(code: str, message: str, place: str, severity: Severity = "review") -> Finding:
-    return Finding(code=code, severity=severity, message=message[:500], place=place[:120])
+    return finding("extraction.not_in_document", "review", f"{value} does not stand in the document", place)
 
 
 def _plain(text: str) -> str:

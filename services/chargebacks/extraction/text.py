@@ -10,26 +10,28 @@ from collections.abc import Iterator
 from contracts.chargeback_claims import ClaimDraft, LineDraft
 from services.chargebacks.extraction import values
 
+# On the same line, so that the head of a column is not taken for a label of what is below it.
+_SAID = r"[ \t]*(?i:no\b\.?|number\b|#)?[ \t]*:?[ \t]*"
 _NUMBER = r"((?=[A-Z0-9/-]*\d)[A-Z0-9][A-Z0-9/-]{2,31})"
 _DATE = r"(\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}|(?:[A-Z][a-z]+ \d{1,2}, \d{4})|(?:\d{1,2} [A-Z][a-z]+ \d{4}))"
 _PATTERNS: dict[str, tuple[str, ...]] = {
     "claim_number": (
-        rf"(?i:debit memo|claim)\s*(?i:no\b\.?|number\b|#)?\s*:?\s*{_NUMBER}",
-        rf"(?i:chargeback)\s*(?i:no\b\.?|number\b|#)?\s*:?\s*{_NUMBER}",
+        rf"(?i:debit memo|claim){_SAID}{_NUMBER}",
+        rf"(?i:chargeback){_SAID}{_NUMBER}",
     ),
-    "contract": (rf"(?i:contract)\s*(?i:no\b\.?|number\b|#)?\s*:?\s*{_NUMBER}",),
-    "invoice": (rf"(?i:invoice)\s*(?i:no\b\.?|number\b|#)?\s*:?\s*{_NUMBER}",),
+    "contract": (rf"(?i:contract){_SAID}{_NUMBER}",),
+    "invoice": (rf"(?i:invoice){_SAID}{_NUMBER}",),
     "sold_on": (
         rf"(?i:invoice date|date of sale|sold on|shipped on)\s*:?\s*{_DATE}",
         rf"\b(?i:on)\s+{_DATE}\s+(?i:we\s+)?(?i:shipped|sold)",
     ),
     "customer": (
-        r"(?im)^\s*(?:ship-to customer|ship-to|customer)\s*:?[ \t]{1,}(?!DEA|HIN|number)(.+?)\s*(?:\s{3,}|$)",
-        r"(?i:shipped|sold)\s+(?i:to)\s+([^,(\n]+)",
+        r"(?im)^ *(?:ship-to customer|ship-to|customer)\s*:?[ \t]{1,}(?!DEA|HIN|number)(.{1,140}?) *(?: {3,}|$)",
+        r"(?i:shipped|sold)\s+(?i:to)\s+([^,(\n]{1,140})",
     ),
     "customer_address": (
-        r"(?im)^\s*address\s*:?[ \t]+(.+?)\s*(?:\s{3,}|$)",
-        r"(?i:shipped|sold)\s+(?i:to)\s+[^,(]+,\s*([^(]+?)\s*\(",
+        r"(?im)^ *address\s*:?[ \t]+(.{1,200}?) *(?: {3,}|$)",
+        r"(?i:shipped|sold)\s+(?i:to)\s+[^,(]{1,140},\s*([^(]{1,200}?)\s*\(",
     ),
     "customer_hin": (r"\bHIN\s*:?\s*([A-Z0-9]{9})\b",),
     "covered_entity": (r"\b340B(?i:\s*(?:id|entity))?\s*:?\s*([A-Z]{2,4}\d{4,6}[A-Z]?)\b",),
@@ -38,20 +40,22 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
     ),
 }
 _DEA = re.compile(r"\b([A-Z][A-Z9]\d{7})\b")
-_FIGURE = r"\$?\d[\d,]*(?:\.\d+)?"
+_FIGURE = r"\$?\d[\d,]{0,17}(?:\.\d{1,6})?"
+_UNITS = r"\d[\d,]{0,9}"
 _NDC = r"\d{4,5}-\d{3,4}-\d{1,2}|\d{11}"
 _ROW = re.compile(
-    rf"(?m)^\s*(?P<ndc>{_NDC})\s+(?P<quantity>\d[\d,]*)\s+(?P<wac>{_FIGURE})\s+(?P<contract_price>{_FIGURE})"
-    rf"\s+(?P<amount>{_FIGURE})\s*$"
+    rf"(?m)^ *(?P<ndc>{_NDC})\s+(?P<quantity>{_UNITS})\s+(?P<wac>{_FIGURE})\s+(?P<contract_price>{_FIGURE})"
+    rf"\s+(?P<amount>{_FIGURE}) *$"
 )
 _SENTENCE = re.compile(
-    rf"(?P<quantity>\d[\d,]*)\s+units?\s+of\s+NDC\s+(?P<ndc>{_NDC})\s+at\s+(?P<contract_price>{_FIGURE}),"
-    rf"\s+list\s+price\s+(?P<wac>{_FIGURE})\s*[:;,]\s*(?P<amount>{_FIGURE}\b)"
+    rf"(?<![\d,])(?P<quantity>{_UNITS})\s+units?\s+of\s+NDC\s+(?P<ndc>{_NDC})\s+at\s+"
+    rf"(?P<contract_price>{_FIGURE}),\s+list\s+price\s+(?P<wac>{_FIGURE})\s*[:;,]\s*(?P<amount>{_FIGURE}\b)"
 )
 
 
 def read_text(text: str) -> ClaimDraft:
     """The claim in a text, as far as the rules find it."""
+    text = _plain(text)
     found = {field: _first(patterns, text) for field, patterns in _PATTERNS.items()}
     wholesaler_dea, customer_dea = _deas(text)
     lines = tuple(_lines(text))
@@ -68,6 +72,12 @@ def read_text(text: str) -> ClaimDraft:
         lines=lines,
         total=values.amount(found["total"]),
     )
+
+
+def _plain(text: str) -> str:
+    """The text without wide gaps and empty lines, with one kind of space: patterns try those for ever."""
+    lines = (re.sub(r" {4,}", "   ", re.sub(r"[^\S ]", " ", line)).rstrip() for line in text.splitlines())
+    return "\n".join(filter(None, lines))
 
 
 def _first(patterns: tuple[str, ...], text: str) -> str:

@@ -14,7 +14,9 @@ _DATE_FORMATS = (
     "%d %b %Y",
     "%Y%m%d",
 )
-_AMOUNT = re.compile(r"^\(?(?:USD|US\$|\$)?\s*(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)\s*(?:USD)?\)?$")
+_AMOUNT = re.compile(
+    r"^\(?(?:USD|US\$|\$)?\s*(\d{1,3}(?:,\d{3}){1,4}(?:\.\d{1,6})?|\d{1,15}(?:\.\d{1,6})?)\s*(?:USD)?\)?$"
+)
 
 
 def amount(written: str) -> Decimal | None:

@@ -15,8 +15,8 @@ from services.chargebacks.eligibility import (
     Terms,
     check_contract,
     federal_due,
-    status_of,
 )
+from services.chargebacks.findings import status_of
 from services.chargebacks.seeds import sign_contracts
 from services.chargebacks.tables import Contract, ContractPrice, ContractWholesaler, ProductRow
 

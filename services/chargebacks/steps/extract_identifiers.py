@@ -6,16 +6,19 @@ say; a claim that they find whole wins. A model that is away costs nothing but a
 
 import asyncio
 
+from pydantic import ValidationError
+
 from contracts.chargeback_claims import Claim, ClaimDraft
 from contracts.chargebacks import ExtractIdentifiers, Finding, IdentifiersExtracted
 from saga.action import ActionContext, action
 from saga.breaker import BreakerOpen
 from saga.service import service_app
 from services.chargebacks.documents import UnreadableError, document_hash, text_of
-from services.chargebacks.extraction.check import check_draft, not_in_document
+from services.chargebacks.extraction.check import check_draft, malformed, not_in_document
 from services.chargebacks.extraction.model import Model, ModelUnavailable, configured_model
 from services.chargebacks.extraction.sheet import read_sheet
 from services.chargebacks.extraction.text import read_text
+from services.chargebacks.findings import few, finding
 
 type Reading = tuple[Claim | None, ClaimDraft, tuple[Finding, ...]]
 
@@ -24,12 +27,12 @@ type Reading = tuple[Claim | None, ClaimDraft, tuple[Finding, ...]]
 async def extract_identifiers(ctx: ActionContext, command: ExtractIdentifiers) -> IdentifiersExtracted:
     method = "rules"
     try:
-        # A PDF takes time of the processor, and other sagas wait for none of it.
+        # Reading takes time of the processor, and other sagas wait for none of it.
         text = await asyncio.to_thread(text_of, command)
     except UnreadableError as error:
-        unreadable = Finding(code="extraction.unreadable", severity="review", message=str(error)[:500])
+        unreadable = finding("extraction.unreadable", "review", str(error))
         return _stated(command, method, (None, ClaimDraft(), (unreadable,)))
-    reading, notes = by_rules(command, text), tuple[Finding, ...]()
+    reading, notes = await asyncio.to_thread(by_rules, command, text), tuple[Finding, ...]()
     if ctx.resource is not None:
         asked = await _by_model(ctx, ctx.resource, text)
         if isinstance(asked, Finding):
@@ -41,7 +44,11 @@ async def extract_identifiers(ctx: ActionContext, command: ExtractIdentifiers) -
 
 def by_rules(command: ExtractIdentifiers, text: str) -> Reading:
     """What the rules read."""
-    draft = read_sheet(text) if command.media_type == "text/csv" else read_text(text)
+    try:
+        draft = read_sheet(text) if command.media_type == "text/csv" else read_text(text)
+    except ValidationError as error:
+        # Too many lines, or words too long, to be any claim.
+        return None, ClaimDraft(), few(malformed(error))
     claim, findings = check_draft(draft)
     return claim, draft, findings
 
@@ -53,7 +60,7 @@ async def _by_model(ctx: ActionContext, model: Model, text: str) -> Reading | Fi
             draft = await model.read(text)
     except (ModelUnavailable, BreakerOpen) as error:
         ctx.log.warning("extraction.model_unavailable", reason=str(error))
-        return Finding(code="extraction.model_unavailable", severity="note", message=str(error)[:500])
+        return finding("extraction.model_unavailable", "note", str(error))
     if invented := not_in_document(draft, text):
         return None, draft, invented
     claim, findings = check_draft(draft)

@@ -6,8 +6,8 @@ The question has no effect, so it is asked again as often as it takes; the defin
 from contracts.chargebacks import FederalValidated, Finding, ValidateFederal
 from saga.action import ActionContext, action
 from saga.service import service_app
-from services.chargebacks.eligibility import status_of
 from services.chargebacks.federal_client import federal_client
+from services.chargebacks.findings import finding, status_of
 from services.chargebacks.membership import check_registration
 from services.chargebacks.ports import FederalDatabase, Registration
 
@@ -18,11 +18,7 @@ async def federal_db_validation(ctx: ActionContext, command: ValidateFederal) ->
     number = claim.covered_entity if command.kind == "340b" else claim.customer_dea
     if number is None:
         wanted = "a 340B id" if command.kind == "340b" else "a DEA number"
-        missing = Finding(
-            code="federal.no_number",
-            severity="review",
-            message=f"the claim does not give {wanted} of the customer",
-        )
+        missing = finding("federal.no_number", "review", f"the claim does not give {wanted} of the customer")
         return _stated(command, None, (missing,))
     found = await _looked_up(ctx, command.kind, number)
     return _stated(command, found, tuple(check_registration(claim, found)))

@@ -5,7 +5,7 @@ from sqlmodel import select
 from contracts.chargebacks import RosterValidated, ValidateRoster
 from saga.action import ActionContext, StepDatabase, action
 from saga.service import service_app
-from services.chargebacks.eligibility import status_of
+from services.chargebacks.findings import status_of
 from services.chargebacks.membership import Member, check_roster
 from services.chargebacks.seeds import enlist_members
 from services.chargebacks.tables import RosterMember

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.chargebacks import ResolveChargeback
-from services.chargebacks.eligibility import Product, Terms, check_contract, federal_due, status_of
+from services.chargebacks.eligibility import Product, Terms, check_contract, federal_due
+from services.chargebacks.findings import few, finding, status_of
 from services.chargebacks.membership import Member, check_registration, check_roster
 from services.chargebacks.ports import Registration
 from services.chargebacks.resolution import resolve
@@ -95,6 +96,15 @@ def test_never_is_more_due_than_is_claimed_nor_than_the_contract_says(
     eligible = check_contract(claim, TERMS, products).eligible
     assert 0 <= eligible <= claimed
     assert eligible <= max(Decimal(0), (wac - Decimal("81.51")) * quantity) + Decimal("0.005")
+
+
+def test_of_many_findings_the_first_are_told_and_the_worst_of_the_rest() -> None:
+    notes = [finding("contract.product", "note", str(number)) for number in range(60)]
+    told = few([*notes, finding("contract.price", "review", "dear")])
+    assert (len(told), codes(told)[-1], told[-1].message) == (
+        26, ("contract.price", "review"), "36 more of such findings"
+    )  # fmt: skip
+    assert few(notes[:25]) == tuple(notes[:25])
 
 
 def test_controlled_products_and_federal_prices_are_looked_up() -> None:
