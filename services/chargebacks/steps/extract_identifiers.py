@@ -9,7 +9,7 @@ import asyncio
 from pydantic import ValidationError
 
 from contracts.chargeback_claims import Claim, ClaimDraft
-from contracts.chargebacks import ExtractIdentifiers, Finding, IdentifiersExtracted
+from contracts.chargebacks import ChargebackDocument, ExtractIdentifiers, Finding, IdentifiersExtracted
 from saga.action import ActionContext, action
 from saga.breaker import BreakerOpen
 from saga.service import service_app
@@ -42,10 +42,10 @@ async def extract_identifiers(ctx: ActionContext, command: ExtractIdentifiers) -
     return _stated(command, method, reading, notes)
 
 
-def by_rules(command: ExtractIdentifiers, text: str) -> Reading:
+def by_rules(document: ChargebackDocument, text: str) -> Reading:
     """What the rules read."""
     try:
-        draft = read_sheet(text) if command.media_type == "text/csv" else read_text(text)
+        draft = read_sheet(text) if document.media_type == "text/csv" else read_text(text)
     except ValidationError as error:
         # Too many lines, or words too long, to be any claim.
         return None, ClaimDraft(), few(malformed(error))
