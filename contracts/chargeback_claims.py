@@ -43,10 +43,18 @@ def _ndc(written: object) -> object:
     return normal_ndc(written) if isinstance(written, str) else written
 
 
-def _money(amount: Decimal) -> Decimal:
+def _price(amount: Decimal) -> Decimal:
+    return _within(amount, 4)
+
+
+def _sum(amount: Decimal) -> Decimal:
+    return _within(amount, 2)
+
+
+def _within(amount: Decimal, places: int) -> Decimal:
     exponent = amount.as_tuple().exponent
-    if not isinstance(exponent, int) or exponent < -4 or amount.adjusted() > 11:
-        raise ValueError("an amount has at most 12 digits before the point and 4 after it")
+    if not isinstance(exponent, int) or exponent < -places or amount.adjusted() > 11:
+        raise ValueError(f"expected at most 12 digits before the point and {places} after it")
     return amount
 
 
@@ -57,7 +65,8 @@ Ndc = Annotated[str, StringConstraints(pattern=r"^[0-9]{11}$"), BeforeValidator(
 Number = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9/-]{2,31}$")]
 PartyName = Annotated[str, StringConstraints(min_length=2, max_length=140)]
 Words = Annotated[str, StringConstraints(max_length=200)]
-Price = Annotated[Amount, Field(ge=0), AfterValidator(_money)]
+Price = Annotated[Amount, Field(ge=0), AfterValidator(_price)]
+Sum = Annotated[Amount, Field(ge=0), AfterValidator(_sum)]
 
 
 class _Contract(BaseModel):
@@ -65,13 +74,13 @@ class _Contract(BaseModel):
 
 
 class ClaimLine(_Contract):
-    """One product: `wac` is the list price, `amount` what is claimed for all units."""
+    """One product: `wac` is the list price of a unit, `amount` what is claimed for all units."""
 
     ndc: Ndc
     quantity: int = Field(gt=0, le=1_000_000)
     wac: Price
     contract_price: Price
-    amount: Price
+    amount: Sum
 
     @property
     def difference(self) -> Decimal:
@@ -95,7 +104,7 @@ class Claim(_Contract):
     sold_on: date
     currency: CurrencyCode = "USD"
     lines: tuple[ClaimLine, ...] = Field(min_length=1, max_length=200)
-    total: Price
+    total: Sum
 
 
 class LineDraft(_Contract):

@@ -12,6 +12,8 @@ from services.chargebacks.findings import few, finding
 
 TOLERANCE = Decimal("0.02")
 """Of what is due: a claim that is higher by less is adjusted without asking anybody."""
+CURRENCY = "USD"
+"""Of all contracts and list prices."""
 _CENT = Decimal("0.01")
 
 type Kind = Literal["gpo", "direct", "federal", "340b"]
@@ -80,6 +82,9 @@ def _refusals(claim: Claim, terms: Terms | None) -> Iterator[Finding]:
     if not terms.valid_from <= claim.sold_on <= terms.valid_to:
         period = f"{terms.valid_from} to {terms.valid_to}, sold on {claim.sold_on}"
         yield finding("contract.not_in_force", "deny", f"{terms.number}: {period}", "/sold_on")
+    if claim.currency != CURRENCY:
+        said = f"{terms.number} has prices in {CURRENCY}, claimed is {claim.currency}"
+        yield finding("contract.currency", "deny", said, "/currency")
     if claim.wholesaler_dea not in terms.wholesalers:
         said = f"{claim.wholesaler} does not supply under {terms.number}"
         yield finding("contract.wholesaler", "deny", said, "/wholesaler_dea")

@@ -6,9 +6,8 @@ from typing import Literal
 
 from contracts.chargebacks import ResolveChargeback
 from contracts.money import Money
+from services.chargebacks.eligibility import CURRENCY
 from services.chargebacks.ports import CreditLine
-
-CURRENCY = "USD"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,8 @@ def not_in_document(draft: ClaimDraft, text: str) -> tuple[Finding, ...]:
         for field in _IN_THE_DOCUMENT
         if (value := getattr(draft, field)) and _plain(value) not in plain
     ]
+    if draft.currency and draft.currency not in text and not (draft.currency == "USD" and "$" in text):
+        found.append(_unheard_of("/currency", draft.currency))
     codes = {code for written in re.findall(r"\d[\d-]{9,12}", text) if (code := _code(written))}
     figures = {Decimal(figure.replace(",", "")) for figure in re.findall(r"\d[\d,]*(?:\.\d+)?", text)}
     for index, line in enumerate(draft.lines):

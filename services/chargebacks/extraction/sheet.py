@@ -48,8 +48,9 @@ def read_sheet(text: str) -> ClaimDraft:
         else None
     )
     return ClaimDraft(
-        **{field: values.name(said[field]) or "" for field in ("customer_address",)},
-        **{field: values.name(said[field]) for field in ("wholesaler", "customer")},
+        wholesaler=values.name(said["wholesaler"]),
+        customer=values.name(said["customer"]),
+        customer_address=values.name(said["customer_address"]) or "",
         **{field: values.token(said[field]) for field in said.keys() - {*_AS_WRITTEN, "sold_on", "total"}},
         sold_on=values.day(said["sold_on"]),
         lines=lines,

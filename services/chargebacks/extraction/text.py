@@ -14,6 +14,7 @@ from services.chargebacks.extraction import values
 _SAID = r"[ \t]*(?i:no\b\.?|number\b|#)?[ \t]*:?[ \t]*"
 _NUMBER = r"((?=[A-Z0-9/-]*\d)[A-Z0-9][A-Z0-9/-]{2,31})"
 _DATE = r"(\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}|(?:[A-Z][a-z]+ \d{1,2}, \d{4})|(?:\d{1,2} [A-Z][a-z]+ \d{4}))"
+_TOTAL = r"(?i:total(?:\s+chargeback)?(?:\s+due)?|credit of)\s*:?\s*"
 _PATTERNS: dict[str, tuple[str, ...]] = {
     "claim_number": (
         rf"(?i:debit memo|claim){_SAID}{_NUMBER}",
@@ -35,9 +36,8 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
     ),
     "customer_hin": (r"\bHIN\s*:?\s*([A-Z0-9]{9})\b",),
     "covered_entity": (r"\b340B(?i:\s*(?:id|entity))?\s*:?\s*([A-Z]{2,4}\d{4,6}[A-Z]?)\b",),
-    "total": (
-        r"(?i:total(?:\s+chargeback)?(?:\s+due)?|credit of)\s*:?\s*((?:USD|US\$|\$)?\s*[\d,]+\.\d{2})\b",
-    ),
+    "currency": (rf"{_TOTAL}([A-Z]{{3}})\b",),
+    "total": (rf"{_TOTAL}((?:[A-Z]{{3}}|US\$|\$)?\s*[\d,]{{1,18}}\.\d{{2}})\b",),
 }
 _DEA = re.compile(r"\b([A-Z][A-Z9]\d{7})\b")
 _FIGURE = r"\$?\d[\d,]{0,17}(?:\.\d{1,6})?"
@@ -68,7 +68,7 @@ def read_text(text: str) -> ClaimDraft:
         customer_address=values.name(found["customer_address"]) or "",
         customer_dea=customer_dea,
         sold_on=values.day(found["sold_on"]),
-        currency="USD" if re.search(r"USD|\$", text) else None,
+        currency=found["currency"] or None,
         lines=lines,
         total=values.amount(found["total"]),
     )

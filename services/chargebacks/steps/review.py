@@ -28,14 +28,14 @@ async def review(ctx: ActionContext, command: Review) -> Reviewed:
         raise Refused("review.withdrawn", "the saga turned round, and nobody need decide any more")
     left_s = max(0.0, (case.due_at - ctx.now()).total_seconds())
     payload = await ctx.signal(left_s)
-    if ctx.now() >= case.due_at or payload is None:
-        answer = expired(command, findings)
-    else:
-        try:
-            answer = decided(command, findings, payload)
-        except NotDecided as problem:
+    try:
+        # Who answers before the case is closed is heard, even if nobody could listen in time.
+        answer = expired(command, findings) if payload is None else decided(command, findings, payload)
+    except NotDecided as problem:
+        if left_s:
             await queue.complain(place, str(problem))
             await ctx.wait_again(left_s)
+        answer = expired(command, findings)
     await queue.close(place, answer, ctx.now())
     return answer
 

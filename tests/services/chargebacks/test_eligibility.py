@@ -50,6 +50,7 @@ def test_what_is_claimed_rightly_is_due_whole() -> None:
     ({"sold_on": date(2025, 12, 31)}, "contract.not_in_force"),
     ({"sold_on": date(2027, 1, 1)}, "contract.not_in_force"),
     ({"wholesaler_dea": "RC2987658"}, "contract.wholesaler"),
+    ({"currency": "CAD"}, "contract.currency"),
 ])  # fmt: skip
 def test_outside_of_a_contract_nothing_is_due(changes: dict[str, Any], code: str) -> None:
     checked = check_contract(a_claim(**changes), TERMS, PRODUCTS)

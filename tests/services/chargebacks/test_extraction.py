@@ -128,6 +128,13 @@ def test_a_contract_that_begins_with_no_keeps_its_name() -> None:
     assert read_text("Contract No. NOVA-871").contract == "NOVA-871"
 
 
+def test_another_currency_is_not_taken_for_dollars() -> None:
+    draft = read_text(written(a_claim()).replace("USD", "CAD"))
+    assert (draft.currency, draft.total) == ("CAD", a_claim().total)
+    claim, findings = check_draft(read_text(written(a_claim()).replace("USD ", "€")))
+    assert (claim, [finding.place for finding in findings]) == (None, ["/total"])
+
+
 def test_the_head_of_a_column_is_no_label_of_what_is_below_it() -> None:
     text = written(a_claim()).replace("Debit memo no.", "Ours:")
     assert read_text(text).claim_number is None
@@ -155,6 +162,8 @@ def test_what_a_model_invents_is_found() -> None:
     assert not_in_document(honest, text) == ()
     invented = honest.model_copy(update={"customer_hin": "5AAAAAAAA", "contract": "PREM-2232"})
     assert [finding.place for finding in not_in_document(invented, text)] == ["/customer_hin", "/contract"]
+    assert not_in_document(honest, text.replace("USD", "$")) == ()
+    assert [one.place for one in not_in_document(honest, text.replace("USD", "CAD"))] == ["/currency"]
     line = honest.lines[0].model_copy(update={"quantity": 13, "ndc": "00049490031"})
     found = not_in_document(honest.model_copy(update={"lines": (line,)}), text)
     assert [finding.place for finding in found] == ["/lines/0/ndc", "/lines/0/quantity"]

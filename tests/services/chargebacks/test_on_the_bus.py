@@ -182,8 +182,8 @@ async def test_a_review_that_nobody_answers_expires_and_denies(desk: Desk, sap: 
     saga_id = await desk.send(a_memo(customer="Zenith Trading"))
     await desk.asked(saga_id, "review_checks")
     desk.skew = timedelta(days=7, seconds=1)
-    # Time is over: whatever wakes the step now, and be it somebody who is late.
-    await desk.decide(saga_id, "review_checks", APPROVE)
+    # Time is over, and what wakes the step now is no decision.
+    await desk.decide(saga_id, "review_checks", {})
     await desk.ended(saga_id)
     resolved = (await desk.said(saga_id))["chargeback_resolution"]
     assert (resolved["status"], resolved["reasons"]) == ("denied", ["review.expired"])
