@@ -18,9 +18,14 @@ from contracts.definition import SagaDefinition
 from contracts.events import EventMessage
 from contracts.facts import SAGA_DATA, STEP_DATA, Fact
 from contracts.payments import PaymentRequest
+from contracts.phases import PHASES
 
 # What no action takes or states: inputs of sagas, and the payload of a signal.
-_INPUTS: tuple[type[BaseModel], ...] = (PaymentRequest, ChargebackDocument, Decision)
+_INPUTS: dict[str, tuple[type[BaseModel], ...]] = {
+    "payments": (PaymentRequest,),
+    "chargebacks": (ChargebackDocument, Decision),
+    "claims": tuple(phase.entry for phase in PHASES.values()),
+}
 
 
 def contracts() -> dict[str, type[BaseModel]]:
@@ -38,7 +43,8 @@ def contracts() -> dict[str, type[BaseModel]]:
         for action in domain_actions(domain):
             given = (action.input, action.output, *action.emits)
             named |= {f"{domain}.{model.__name__}": model for model in given}
-    named |= {f"{model.__module__.rpartition('.')[2]}.{model.__name__}": model for model in _INPUTS}
+    for domain, models in _INPUTS.items():
+        named |= {f"{domain}.{model.__name__}": model for model in models}
     return named
 
 
