@@ -11,7 +11,7 @@ from contracts.events import Event
 from contracts.failure import NotFound
 from contracts.policies import NO_POLICY, Policy
 
-DOMAINS = ("payments", "integrations", "leads", "casefiles", "chargebacks")
+DOMAINS = ("payments", "integrations", "leads", "casefiles", "chargebacks", "claims")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

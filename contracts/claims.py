@@ -168,12 +168,14 @@ class SellerAnswered(_Contract):
 
 
 class SubmitClaim(_Contract):
+    """`resubmit` and `appeal` are the second submission, of a claim whose first one was rejected."""
+
     claim_id: ClaimId
-    submission: Submission
-    appeal: bool = False
+    how: Literal["first", "resubmit", "appeal"] = "first"
 
 
 class ClaimFiled(_Contract):
+    submission: Submission
     case_id: RecordId
     documents: int
 
@@ -217,6 +219,7 @@ class EvidenceStrengthened(_Contract):
 
 class ReconcilePayout(_Contract):
     claim_id: ClaimId
+    case_id: RecordId
     payout_id: RecordId
     amount: Money
 

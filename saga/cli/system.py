@@ -41,6 +41,7 @@ from saga.triggers.runner import TriggerRunner
 from saga.workflows.catalogue import Catalogue
 
 OPERATOR_URL = "SAGA_OPERATOR_URL"
+NATS_URL = "NATS_URL"
 _STEP_BACK = 19
 
 
@@ -89,7 +90,7 @@ async def running(
         parts = await stack.enter_async_context(open_parts(bus, definitions, log_url(settings), environment))
         await stack.enter_async_context(TriggerRunner(bus, parts.catalogue))
         actions = [action for domain in domains for action in domain_actions(domain)]
-        told = {**environment, OPERATOR_URL: sandbox_url}
+        told = {**environment, OPERATOR_URL: sandbox_url, NATS_URL: url}
         await stack.enter_async_context(serve(actions, bus, definitions, settings, environment=told))
         routers = await _routers(stack, domains, settings, told)
         api_url = await stack.enter_async_context(serve_api(create_app(parts, routers), host, port))

@@ -30,7 +30,7 @@ class Policy:
     """
 
     version: int = 1
-    submit_at: int = 85
+    submit_at: int = 90
     ask_at: int = 60
     min_similarity: int = 75
     window_days: int = 365

@@ -14,7 +14,7 @@ from services.claims.policy import Policy, classify, learned, next_of
 
 
 @pytest.mark.parametrize(
-    ("confidence", "decision"), [(100, "submit"), (85, "submit"), (84, "ask"), (60, "ask"), (59, "park")]
+    ("confidence", "decision"), [(100, "submit"), (90, "submit"), (89, "ask"), (60, "ask"), (59, "park")]
 )
 def test_a_claim_is_submitted_asked_about_or_parked(confidence: int, decision: str) -> None:
     assert Policy().decide(confidence) == decision
@@ -42,7 +42,7 @@ def test_a_rejection_is_classified_by_its_words(words: str, reason: RejectionRea
 def test_a_lesson_changes_what_it_is_about() -> None:
     policy = Policy()
     stricter = learned(policy, RejectionReason.MORE_EVIDENCE)
-    assert (stricter.version, stricter.submit_at, stricter.documents) == (2, 86, 2)
+    assert (stricter.version, stricter.submit_at, stricter.documents) == (2, 91, 2)
     assert learned(policy, RejectionReason.OTHER_PRODUCT).min_similarity == policy.min_similarity + 1
     assert learned(policy, RejectionReason.POLICY) is policy
 
