@@ -42,5 +42,7 @@ async def open_api(
 
 
 def _bus_settings(environment: Mapping[str, str]) -> BusSettings:
-    url = environment.get("NATS_URL")
-    return BusSettings(url=url) if url else BusSettings()
+    """The bus of this environment, which need not be the process's own."""
+    names = {name: f"SAGA_BUS_{name.upper()}" for name in BusSettings.model_fields} | {"url": "NATS_URL"}
+    given = {name: environment[variable] for name, variable in names.items() if environment.get(variable)}
+    return BusSettings.model_validate(given)

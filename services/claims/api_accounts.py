@@ -25,6 +25,7 @@ from saga.signatures import InvalidSignature, check_signature
 from services.claims.api_workflow import PhaseAnswer
 from services.claims.doors import Doors
 from services.claims.marketplace_client import Tools
+from services.claims.store import reading
 from services.claims.tables import Connection
 
 log = structlog.get_logger(__name__)
@@ -116,7 +117,7 @@ def router(doors: Doors, database: Database, tools: Tools, secrets: Secrets, clo
 
 async def _granted(database: Database, tools: Tools, code: str, state: str, clock: Clock) -> str:
     """The account that is let in by this code. Raises NotFound (no such round trip), Conflict, Unusable."""
-    async with database.transaction() as session:
+    async with reading(database) as session:
         row = (await session.exec(select(Connection).where(Connection.state == state))).one_or_none()
     if row is None or not hmac.compare_digest(row.state, state):
         raise NotFound("nobody is being connected with this state: begin again")

@@ -16,7 +16,7 @@ from events.clock import Clock
 from events.database import Database
 from saga.client import SagaClient
 from saga.cursors import fingerprint, read_cursor, write_cursor
-from services.claims.store import evidence_of
+from services.claims.store import evidence_of, reading
 from services.claims.tables import CaseChange, Claim, Packet, PayoutEntry, PolicyVersion, Question
 
 _ClaimId = Annotated[ClaimId, Path(examples=["C-0123456789ABCDEF"])]
@@ -138,7 +138,7 @@ def router(database: Database, client: SagaClient, clock: Clock) -> APIRouter:
         question = fingerprint(("claims", sorted(filters.items())))
         after = read_cursor(asked.cursor, question, 1)[0] if asked.cursor else ""
         query = select(Claim).where(col(Claim.claim_id) > after).filter_by(**filters)
-        async with database.transaction() as session:
+        async with reading(database) as session:
             rows = (await session.exec(query.order_by(col(Claim.claim_id)).limit(asked.limit + 1))).all()
         items = [ClaimShown.of(row) for row in rows[: asked.limit]]
         more = len(rows) > asked.limit
@@ -149,13 +149,13 @@ def router(database: Database, client: SagaClient, clock: Clock) -> APIRouter:
     @routes.get("/policies", operation_id="listLessons")
     async def lessons() -> PolicyList:
         query = select(PolicyVersion).order_by(col(PolicyVersion.at), col(PolicyVersion.version))
-        async with database.transaction() as session:
+        async with reading(database) as session:
             rows = (await session.exec(query)).all()
         return PolicyList(items=[PolicyShown.model_validate(row, from_attributes=True) for row in rows])
 
     @routes.get("/{claim_id}", operation_id="getClaim")
     async def get(claim_id: _ClaimId) -> ClaimStory:
-        async with database.transaction() as session:
+        async with reading(database) as session:
             return await _story(session, await _known(session, claim_id))
 
     @routes.post("/{claim_id}/answer", status_code=202, operation_id="answerQuestion")
@@ -176,7 +176,7 @@ def router(database: Database, client: SagaClient, clock: Clock) -> APIRouter:
 
     @routes.get("/{claim_id}/packet", operation_id="getPacket", response_class=Response)
     async def packet(claim_id: _ClaimId) -> Response:
-        async with database.transaction() as session:
+        async with reading(database) as session:
             await _known(session, claim_id)
             found = await session.get(Packet, claim_id)
         if found is None:

@@ -10,6 +10,7 @@ from contracts.phases import OLDER_STEPS, PHASES
 from events.database import Database
 from saga.cursors import fingerprint, read_cursor, write_cursor
 from services.claims.doors import Doors, Opened
+from services.claims.store import reading
 from services.claims.tables import Transition
 
 _Number = Annotated[int, Path(description="1 to 7; 10 to 14 for older steps")]
@@ -51,7 +52,7 @@ class TransitionShown(BaseModel):
     claim_id: str
     phase: int
     key: str
-    outcome: Literal["entered", "held", "repeated", "out_of_order"]
+    outcome: Literal["entered", "held", "repeated", "out_of_order", "refused"]
     saga_id: str
     detail: str
 
@@ -104,7 +105,7 @@ def router(doors: Doors, database: Database) -> APIRouter:
         query = select(Transition).order_by(col(Transition.number)).limit(asked.limit + 1)
         if asked.cursor:
             query = query.where(col(Transition.number) > int(read_cursor(asked.cursor, question, 1)[0]))
-        async with database.transaction() as session:
+        async with reading(database) as session:
             rows = (await session.exec(query.filter_by(**filters))).all()
         items = [TransitionShown.model_validate(row, from_attributes=True) for row in rows[: asked.limit]]
         more = len(rows) > asked.limit

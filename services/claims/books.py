@@ -16,6 +16,7 @@ from sqlmodel import SQLModel, select
 from contracts.claims import ClaimStatus
 from events.database import Database, make_engine
 from saga.service import ServiceSettings
+from services.claims.store import reading
 from services.claims.tables import DATABASE, Claim, Packet, PayoutEntry
 
 _NOTHING = Decimal(0)
@@ -54,7 +55,7 @@ async def read_ledger(settings: ServiceSettings, statement: Iterable[Mapping[str
     """What the services have written down, with the marketplace's statement."""
     database = Database(make_engine(settings.url_of(DATABASE.name)))
     try:
-        async with database.transaction() as session:
+        async with reading(database) as session:
             tables: tuple[type[SQLModel], ...] = (Claim, PayoutEntry, Packet)
             rows: list[list[Any]] = [list((await session.exec(select(table))).all()) for table in tables]
     finally:

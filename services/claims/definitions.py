@@ -9,10 +9,18 @@ from contracts.retries import ExponentialRetry
 PATIENTLY = ExponentialRetry(max_attempts=12, delay_s=0.5, max_delay_s=60.0)
 
 
-def row(name: str, *after: str, action: str = "", when: str | None = None, **given: Any) -> Step:
+def row(
+    name: str, *after: str, action: str = "", when: str | None = None, pivot: bool = False, **given: Any
+) -> Step:
     """One line of a table."""
     return Step(
-        name=name, action=f"claims.{action or name}", after=after, input=given, when=when, retry=PATIENTLY
+        name=name,
+        action=f"claims.{action or name}",
+        after=after,
+        input=given,
+        when=when,
+        retry=PATIENTLY,
+        pivot=pivot,
     )
 
 
@@ -33,10 +41,15 @@ def phase(number: int, *steps: Step) -> SagaDefinition:
     )
 
 
-ACCOUNT = {"account_id": "${input.account_id}"}
-RUN = {**ACCOUNT, "run": "${input.run}"}
-CLAIM = {"claim_id": "${input.claim_id}"}
-CASE = {**ACCOUNT, **CLAIM, "submission": "${input.submission}", "case_id": "${input.case_id}"}
+ACCOUNT: dict[str, Any] = {"account_id": "${input.account_id}"}
+RUN: dict[str, Any] = {**ACCOUNT, "run": "${input.run}"}
+CLAIM: dict[str, Any] = {"claim_id": "${input.claim_id}"}
+CASE: dict[str, Any] = {
+    **ACCOUNT,
+    **CLAIM,
+    "submission": "${input.submission}",
+    "case_id": "${input.case_id}",
+}
 
 _ASKED = "steps.decide.decision == 'ask'"
 _TO_SUBMIT = f"steps.decide.decision == 'submit' || ({_ASKED} && steps.ask.answer == 'submit')"
@@ -97,7 +110,7 @@ DEFINITIONS_BY_PHASE = {
     7: phase(
         7,
         row(
-            "reconcile", "enter", action="reconcile_payout", **CLAIM, case_id="${input.case_id}",
+            "reconcile", "enter", action="reconcile_payout", pivot=True, **CLAIM, case_id="${input.case_id}",
             payout_id="${input.payout_id}", amount="${input.amount}",
         ),
         row(

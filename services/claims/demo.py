@@ -34,7 +34,7 @@ _SECRET = "whsec_bWFya2V0cGxhY2Ugd2ViaG9va3Mgb2Ygc2FtcGxlcw=="  # noqa: S105 - g
 _TIMEOUT_S = 120.0
 _DECLINES, _FORGETS = 1, 2
 """Which question the seller declines, and which one is forgotten; all others are answered with yes."""
-_PACE = {"POLL_S": "1.0", "REMIND_AFTER_S": "1.5", "EXPIRE_AFTER_S": "5.0"}
+_PACE = {"POLL_S": "1.0", "REMIND_AFTER_S": "1.5", "EXPIRE_AFTER_S": "8.0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from contracts.phases import (
 )
 from events.database import Database
 from saga.client import InvalidInput, SagaClient, StartedSaga, StartOptions
+from services.claims.store import reading
 from services.claims.tables import Claim, EnteredPhase
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,7 @@ class Doors:
 
         Raises NotFound (no such claim), Conflict (the case is not, or not yet, the claim's).
         """
-        async with self._database.transaction() as session:
+        async with reading(self._database) as session:
             claim = await session.get(Claim, case.claim_id)
         if claim is None:
             raise NotFound(f"no claim {case.claim_id}")
@@ -94,7 +95,7 @@ class Doors:
         saga = await self._client.start(phase.definition, entry.model_dump(mode="json"), options)
         waits_for = None
         if entry.after is not None:
-            async with self._database.transaction() as session:
+            async with reading(self._database) as session:
                 before = await session.get(EnteredPhase, entry.after)
             waits_for = None if before else entry.after
         return Opened(phase=phase.number, key=entry.key, saga=saga, waits_for=waits_for)

@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from contracts.phases import PhaseEntry
 from events.database import Database, one_at_a_time
 from saga.action import Refused
-from services.claims.tables import EnteredPhase, HeldEntry, Transition
+from services.claims.tables import Claim, EnteredPhase, HeldEntry, Transition
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,8 +49,8 @@ class Held:
 async def enter(session: AsyncSession, arrival: Arrival, patience_s: float) -> Entered | Held:
     """Note that a phase is entered, or that it has to wait.
 
-    Raises Refused if another saga has entered it, or if the one before does not come in `patience_s` seconds; the
-    audit trail has it then, too, so commit all the same.
+    Raises Refused if another saga has entered it, if the one before does not come in `patience_s` seconds, or if it
+    is about a claim that the account does not have; the audit trail has it then, too, so commit all the same.
     """
     entry = arrival.entry
     for key in (entry.key, entry.after):
@@ -65,6 +65,7 @@ async def enter(session: AsyncSession, arrival: Arrival, patience_s: float) -> E
         raise Refused("phase.repeated", f"{entry.key} was entered before, by saga {known.saga_id}")
     if entry.after is not None and await session.get(EnteredPhase, entry.after) is None:
         return await _hold(session, arrival, held, patience_s)
+    await _check_claim(session, arrival)
     session.add(EnteredPhase(key=entry.key, phase=arrival.phase, saga_id=arrival.saga_id, at=arrival.at))
     await _note(session, arrival, "entered")
     return Entered(arrival.at, True, held is not None, await _waiting(session, entry.key))
@@ -85,6 +86,20 @@ async def _hold(session: AsyncSession, arrival: Arrival, held: HeldEntry | None,
     return Held(after, left.total_seconds())
 
 
+async def _check_claim(session: AsyncSession, arrival: Arrival) -> None:
+    claim_id = _claim_id(arrival.entry)
+    if not claim_id:
+        return
+    claim = await session.get(Claim, claim_id)
+    if claim is None or claim.account_id != arrival.entry.account_id:
+        await _note(session, arrival, "refused", "no such claim of the account")
+        raise Refused("claim.unknown", f"account {arrival.entry.account_id} has no claim {claim_id}")
+
+
+def _claim_id(entry: PhaseEntry) -> str:
+    return str(getattr(entry, "claim_id", ""))
+
+
 async def _waiting(session: AsyncSession, key: str) -> list[tuple[str, str]]:
     rows = (await session.exec(select(HeldEntry).where(HeldEntry.after == key))).all()
     entered = select(EnteredPhase.saga_id).where(col(EnteredPhase.saga_id).in_([row.saga_id for row in rows]))
@@ -102,7 +117,7 @@ async def _note(session: AsyncSession, arrival: Arrival, outcome: str, detail: s
     session.add(
         Transition(
             at=arrival.at, account_id=arrival.entry.account_id,
-            claim_id=getattr(arrival.entry, "claim_id", ""), phase=arrival.phase, key=arrival.entry.key,
+            claim_id=_claim_id(arrival.entry), phase=arrival.phase, key=arrival.entry.key,
             outcome=outcome, saga_id=arrival.saga_id, detail=detail,
         )
     )  # fmt: skip

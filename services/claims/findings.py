@@ -7,12 +7,14 @@ finding. A fee is held against the price list, and a month's overcharges of one 
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any, Self
 
 from contracts.marketplace import (
+    RECORDS,
     REFERRAL_RATE,
     Adjustment,
     ClaimKind,
@@ -43,6 +45,14 @@ class Records:
     returns: Sequence[CustomerReturn] = ()
     reimbursements: Sequence[Reimbursement] = ()
     invoices: Sequence[Invoice] = ()
+
+    @classmethod
+    def of(cls, rows: Mapping[str, Iterable[Any]]) -> Self:
+        """The records in rows of JSON data, by kind. Raises ValidationError, or KeyError for an unknown kind."""
+        found: dict[str, Any] = {
+            kind: [RECORDS[kind].model_validate(row) for row in of_kind] for kind, of_kind in rows.items()
+        }
+        return cls(**found)
 
     @property
     def newest(self) -> date:

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contracts.facts import explain
+from contracts.failure import InvalidContract
 
 _PREFIX = "SAGA_CLAIMS_"
 
@@ -23,10 +26,10 @@ class ClaimsSettings(BaseModel):
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
-        """The settings of an environment. Raises ValidationError, naming what is wrong."""
-        given = {
-            name: environment[_PREFIX + name.upper()]
-            for name in cls.model_fields
-            if _PREFIX + name.upper() in environment
-        }
-        return cls.model_validate(given)
+        """The settings of an environment. Raises InvalidContract, naming what is wrong."""
+        names = {name: _PREFIX + name.upper() for name in cls.model_fields}
+        given = {name: environment[variable] for name, variable in names.items() if variable in environment}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise InvalidContract(f"settings {_PREFIX}*: {explain(error)}") from error

@@ -1,22 +1,31 @@
 """What the steps read and write together: claims, their evidence, and the thresholds of today."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, func
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from contracts.claims import ClaimStatus
-from contracts.marketplace import RECORDS, ClaimKind, Document, Invoice
-from events.database import one_at_a_time
+from contracts.marketplace import ClaimKind, Document, Invoice
+from events.database import Database, one_at_a_time
 from saga.action import Refused
 from services.claims.findings import Records
 from services.claims.matching import Match, Wanted, confidence
 from services.claims.policy import Policy
 from services.claims.tables import Claim, Connection, Evidence, PolicyVersion, StoredRecord
+
+
+@asynccontextmanager
+async def reading(database: Database) -> AsyncIterator[AsyncSession]:
+    """A session that only reads: it holds up no writer, and waits for none."""
+    async with database.reading() as connection, AsyncSession(connection, expire_on_commit=False) as session:
+        yield session
 
 
 async def claim_of(session: AsyncSession, claim_id: str) -> Claim:
@@ -43,11 +52,11 @@ def move(session: AsyncSession, claim: Claim, status: ClaimStatus, now: datetime
 
 async def records_of(session: AsyncSession, account_id: str) -> Records:
     """All records of an account that were synced."""
-    found: dict[str, list[object]] = defaultdict(list)
+    found: dict[str, list[Any]] = defaultdict(list)
     query = select(StoredRecord).where(StoredRecord.account_id == account_id)
     for row in (await session.exec(query.order_by(col(StoredRecord.record_id)))).all():
-        found[row.kind].append(RECORDS[row.kind].model_validate(row.content))
-    return Records(**found)  # type: ignore[arg-type]
+        found[row.kind].append(row.content)
+    return Records.of(found)
 
 
 async def invoices_of(session: AsyncSession, account_id: str) -> list[Invoice]:
@@ -77,7 +86,11 @@ async def one_learner(session: AsyncSession, kind: ClaimKind) -> None:
 
 
 async def units_used(session: AsyncSession, account_id: str, besides: Iterable[str]) -> dict[str, int]:
-    """How many units of each invoice prove claims of the account other than these; fees use none."""
+    """How many units of each invoice prove claims of the account other than these; fees use none.
+
+    Until the transaction ends nobody else is told: what it is about to use may not be used by another.
+    """
+    await one_at_a_time(session, f"evidence {account_id}")
     query = (
         select(Evidence.invoice_id, func.sum(Evidence.quantity))
         .join(Claim, col(Claim.claim_id) == col(Evidence.claim_id))

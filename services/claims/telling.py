@@ -18,6 +18,7 @@ async def tell(
     *,
     about: Claim | str,
     phase: int,
+    claim_id: str | None = None,
     **details: Any,
 ) -> None:
     """Tell the seller about a claim or an account. Call it last in the transaction: the outbox orders commits."""
@@ -26,7 +27,7 @@ async def tell(
         kind=kind,
         text=text[:500],
         phase=phase,
-        claim_id=about.claim_id if isinstance(about, Claim) else None,
+        claim_id=about.claim_id if isinstance(about, Claim) else claim_id,
         details=details,
     )
     await ctx.emit(event, key=event.account_id, session=session)

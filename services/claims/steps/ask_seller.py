@@ -9,7 +9,7 @@ from saga.action import ActionContext, action
 from saga.service import service_app
 from services.claims.marketplace_client import Tools, tools
 from services.claims.settings import ClaimsSettings
-from services.claims.store import claim_of, move
+from services.claims.store import claim_of, evidence_of, move
 from services.claims.tables import DATABASE, Claim, Question
 from services.claims.telling import database_of, tell
 
@@ -43,9 +43,9 @@ async def _ask(ctx: ActionContext, session: AsyncSession, claim: Claim, settings
     session.add(question)
     move(session, claim, ClaimStatus.ASKED, ctx.now())
     text = f"Shall we claim {claim.money} for {claim.kind} of {claim.sku}? We are {claim.confidence}% sure."
-    await tell(
-        ctx, session, "question", text, about=claim, phase=4, expires_at=question.expires_at.isoformat()
-    )
+    why = [part["why"] for one in await evidence_of(session, claim.claim_id) for part in one.parts]
+    until = question.expires_at.isoformat()
+    await tell(ctx, session, "question", text, about=claim, phase=4, why=why, expires_at=until)
     return question
 
 

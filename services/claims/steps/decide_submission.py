@@ -1,10 +1,13 @@
-"""Submit a claim, ask the seller, or park it: by its confidence and the thresholds of today."""
+"""Submit a claim, ask the seller, or park it: by its confidence and the thresholds of today.
+
+Undo: the claim is withdrawn, and what the seller was asked about it needs no answer any more.
+"""
 
 from contracts.claims import ClaimStatus, DecideSubmission, SellerNotified, SubmissionDecided
 from saga.action import ActionContext, Refused, action
 from saga.service import service_app
 from services.claims.store import claim_of, move, policies
-from services.claims.tables import DATABASE
+from services.claims.tables import DATABASE, Question
 from services.claims.telling import tell
 
 
@@ -22,6 +25,21 @@ async def decide_submission(ctx: ActionContext, command: DecideSubmission) -> Su
     return SubmissionDecided(
         decision=decision, policy_version=policy.version, submit_at=policy.submit_at, ask_at=policy.ask_at
     )
+
+
+@decide_submission.compensation
+async def give_claim_up(
+    ctx: ActionContext, command: DecideSubmission, output: SubmissionDecided | None
+) -> None:
+    claim = await claim_of(ctx.db, command.claim_id)
+    question = await ctx.db.get(Question, command.claim_id)
+    if question is not None and not question.answer:
+        question.answer, question.by, question.answered_at = "withdrawn", ctx.action, ctx.now()
+        ctx.db.add(question)
+    if claim.status in (ClaimStatus.MATCHED, ClaimStatus.ASKED):
+        move(ctx.db, claim, ClaimStatus.WITHDRAWN, ctx.now())
+        text = f"{claim.kind} of {claim.sku} is not claimed any more"
+        await tell(ctx, ctx.db, "claim_withdrawn", text, about=claim, phase=4)
 
 
 app = service_app(decide_submission)

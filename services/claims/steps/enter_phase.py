@@ -29,7 +29,7 @@ async def enter_phase(ctx: ActionContext, command: EnterPhase) -> PhaseEntered:
             name = phase_of(command.phase).name.replace("_", " ")
             await tell(
                 ctx, session, "phase_entered", f"phase {command.phase}: {name}", about=entry.account_id,
-                phase=command.phase, key=entry.key,
+                phase=command.phase, claim_id=getattr(entry, "claim_id", None), key=entry.key,
             )  # fmt: skip
         return came
 

@@ -1,4 +1,7 @@
-"""Learn from a rejection: what it comes down to, stricter thresholds for claims of its kind, and what is next."""
+"""Learn from a rejection: what it comes down to, stricter thresholds for claims of its kind, and what is next.
+
+Undo: what was learned stays learned, but the claim stays rejected.
+"""
 
 from dataclasses import asdict
 
@@ -37,6 +40,15 @@ async def learn_from_rejection(ctx: ActionContext, command: LearnFromRejection) 
         submission=command.submission,
     )  # fmt: skip
     return LessonLearned(reason=reason, policy_version=newer.version, next=following)
+
+
+@learn_from_rejection.compensation
+async def leave_rejected(
+    ctx: ActionContext, command: LearnFromRejection, output: LessonLearned | None
+) -> None:
+    claim = await claim_of(ctx.db, command.claim_id)
+    if claim.status == ClaimStatus.LEARNING:
+        move(ctx.db, claim, ClaimStatus.REJECTED, ctx.now())
 
 
 app = service_app(learn_from_rejection)

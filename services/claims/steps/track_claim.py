@@ -1,11 +1,11 @@
 """Follow a case until it is decided: webhooks wake the step, and as some get lost it looks by itself now and then."""
 
-from contracts.claims import ClaimTracked, SellerNotified, TrackClaim
+from contracts.claims import ClaimStatus, ClaimTracked, SellerNotified, TrackClaim
 from contracts.marketplace import Case
 from saga.action import ActionContext, action
 from saga.service import service_app
 from services.claims.marketplace_client import Tools, tools
-from services.claims.store import claim_of, token_of
+from services.claims.store import claim_of, move, token_of
 from services.claims.tables import DATABASE, CaseChange
 from services.claims.telling import database_of, tell
 
@@ -28,6 +28,10 @@ async def track_claim(ctx: ActionContext, command: TrackClaim) -> ClaimTracked:
 async def _note(ctx: ActionContext, command: TrackClaim, case: Case) -> None:
     async with database_of(ctx).transaction() as session:
         claim = await claim_of(session, command.claim_id)
+        if claim.submission < command.submission:
+            # Somebody else has submitted it, and told us by entering the phase.
+            claim.submission, claim.case_id = command.submission, case.case_id
+            move(session, claim, ClaimStatus.SUBMITTED, ctx.now())
         if await session.get(CaseChange, (case.case_id, case.status)) is not None:
             return
         session.add(
