@@ -9,13 +9,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import httpx2
 
 from contracts.claims import UNDER_WAY
-from contracts.marketplace import RECORDS, ClaimKind
 from contracts.phases import PHASES
 from saga.api.parts import Parts
 from saga.cli.system import Outside, System
@@ -25,12 +23,12 @@ from saga.state import ENDED
 from saga.timeline import timeline
 from services.claims.books import Books, Ledger, compare, read_ledger
 from services.claims.sample import OWED, rows
-from services.sandboxes.cases import Owed, Webhooks
-from services.sandboxes.marketplace import Marketplace, marketplace_of, serve_marketplace
+from services.claims.sample.serve import SECRET, sample_marketplace
+from services.sandboxes.cases import Webhooks
+from services.sandboxes.marketplace import Marketplace, serve_marketplace
 
 DOMAINS = ("claims",)
 ACCOUNT = "S-1"
-_SECRET = "whsec_bWFya2V0cGxhY2Ugd2ViaG9va3Mgb2Ygc2FtcGxlcw=="  # noqa: S105 - guards a sample
 _TIMEOUT_S = 120.0
 _DECLINES, _FORGETS = 1, 2
 """Which question the seller declines, and which one is forgotten; all others are answered with yes."""
@@ -84,25 +82,12 @@ class Seller:
             await self.client.post(f"/api/v1/claims/{told['claim_id']}/answer", json=answer)
 
 
-def sample_marketplace() -> Marketplace:
-    """The marketplace of the sample, with what it owes."""
-    owed = [
-        Owed(
-            kind=ClaimKind(row["kind"]), records=frozenset(row["records"].split()), quantity=int(row["quantity"]),
-            amount=Decimal(row["amount"]), mood=row["mood"],
-        )
-        for row in rows(OWED)
-    ]  # fmt: skip
-    webhooks = Webhooks(secret=_SECRET, lose_every=9)
-    return marketplace_of({kind: rows(kind) for kind in RECORDS}, owed, webhooks)
-
-
 @asynccontextmanager
 async def outside() -> AsyncIterator[Outside]:
     """The marketplace, settings that lead there, and patience for a demo."""
-    async with serve_marketplace(sample_marketplace()) as market:
+    async with serve_marketplace(sample_marketplace(Webhooks(secret=SECRET, lose_every=9))) as market:
         environment = {f"SAGA_CLAIMS_{name}": value for name, value in _PACE.items()}
-        environment |= {"SAGA_MARKETPLACE_URL": market.url, "SAGA_SECRET_MARKETPLACE": _SECRET}
+        environment |= {"SAGA_MARKETPLACE_URL": market.url, "SAGA_SECRET_MARKETPLACE": SECRET}
         yield Outside(environment, market)
 
 

@@ -117,9 +117,14 @@ def marketplace_of(
 
 
 @asynccontextmanager
-async def serve_marketplace(market: Marketplace) -> AsyncIterator[Marketplace]:
-    """The marketplace on a free loopback port; its URL is filled in. Cases are decided until the block ends."""
+async def serve_marketplace(
+    market: Marketplace, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[Marketplace]:
+    """The marketplace on a free loopback port, unless told otherwise; its URL is filled in.
+
+    Cases are decided until the block ends.
+    """
     from saga.api.server import serve_api
 
-    async with market.cases, serve_api(create_marketplace(market)) as market.url:
+    async with market.cases, serve_api(create_marketplace(market), host, port) as market.url:
         yield market

@@ -20,8 +20,8 @@ def run(bus: Bus, definitions: Definitions, tmp_path: Path) -> Run:
     """Runs everything around a marketplace; settings go by the names of the environment."""
 
     @asynccontextmanager
-    async def running(market: Marketplace, **more: str) -> AsyncIterator[Claims]:
-        settings = ServiceSettings(data=tmp_path / "data", grace_s=0)
+    async def running(market: Marketplace, database_url: str = "", **more: str) -> AsyncIterator[Claims]:
+        settings = ServiceSettings(data=tmp_path / "data", database_url=database_url, grace_s=0)
         async with serve_marketplace(market), serving(bus, definitions, market, settings, **more) as claims:
             yield claims
 

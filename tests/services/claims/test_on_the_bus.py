@@ -16,6 +16,7 @@ from contracts.phases import (
 )
 from events.read import read_saga
 from saga.state import SagaStatus, StepStatus
+from tests.conftest import own_database
 from tests.services.claims.conftest import Run
 from tests.services.claims.kit import ACCOUNT, OLD, WORTH, Claims, a_case, marketplace
 
@@ -55,11 +56,16 @@ async def test_webhooks_spare_the_wait(run: Run) -> None:
         claims.market.cases.think_s = 0.5
         await claims.connected()
         await claims.enter(CONNECTED)
-        await claims.at_end("recovered")
+        (claim,) = await claims.at_end("recovered")
+        tracked = ClaimSubmitted(
+            account_id=ACCOUNT, claim_id=claim.claim_id, submission=1, case_id=claim.case_id
+        )
+        assert (await claims.entered(tracked)).status == SagaStatus.COMPLETED
 
 
 async def test_a_rejection_teaches_and_the_claim_goes_once_more_with_better_evidence(run: Run) -> None:
-    async with run(marketplace((2, "wants_more"))) as claims:
+    # The claim needs every unit of both invoices: those that it uses already are its own.
+    async with run(marketplace((2, "wants_more"), units=2)) as claims:
         await claims.connected()
         await claims.enter(CONNECTED)
         (claim,) = await claims.at_end("recovered")
@@ -295,6 +301,29 @@ async def test_a_payout_of_another_currency_waits_for_nobody_and_is_refused(run:
             }
         )  # fmt: skip
         assert await _refusal(claims, await claims.enter(entry)) == "payout.other_currency"
+
+
+async def test_the_services_may_be_stopped_while_the_seller_thinks(run: Run) -> None:
+    market = marketplace((1, "pays"), bought=OLD)
+    async with run(market) as claims:
+        await claims.connected()
+        await claims.enter(CONNECTED)
+        (claim,) = await claims.at_end("asked")
+    async with run(market) as claims:
+        answer = {"answer": "submit", "by": "ann"}
+        await claims.api.post(f"/api/v1/claims/{claim.claim_id}/answer", json=answer)
+        await claims.at_end("recovered")
+        assert (await claims.trail()).count((4, "entered")) == 1
+
+
+async def test_all_of_it_works_on_postgresql(run: Run, postgres_url: str) -> None:
+    async with own_database(postgres_url) as url:
+        market = marketplace((2, "wants_more"), (1, "pays"), (3, "policy"))
+        async with run(market, database_url=url) as claims:
+            await claims.connected()
+            await claims.enter(CONNECTED)
+            await claims.at_end("recovered", "recovered", "rejected")
+            assert (await claims.books()).differences == ()
 
 
 async def test_every_cause_can_be_followed_back(run: Run) -> None:

@@ -1,8 +1,12 @@
 """The sample is what its generator writes, and the whole of it plays: found, claimed, paid and reconciled."""
 
+import asyncio
 import os
+import sys
 from decimal import Decimal
 from pathlib import Path
+
+import httpx2
 
 from contracts.marketplace import RECORDS
 from saga.cli.system import running
@@ -61,3 +65,19 @@ async def test_the_whole_sample_plays(tmp_path: Path) -> None:
     assert {lesson["version"] for lesson in played.lessons} >= {2, 3}
     assert played.heard["payout_received"] == played.heard["packet_ready"] == figures["paid"]
     assert played.heard["phase_entered"] >= played.sagas - 3
+
+
+async def test_the_samples_marketplace_can_be_served_on_its_own() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.claims.sample.serve", "--port", "0", stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            url = (await process.stdout.readline()).decode().strip()
+        async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+            assert (await client.get("/v1/records/orders")).status_code == 401
+    finally:
+        process.terminate()
+        await process.wait()
+    assert process.returncode == 0
