@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, WebSocket, WebSocketDisconnect
+import structlog
+from fastapi import APIRouter, Header, Path, Query, WebSocket
 from fastapi.responses import StreamingResponse
 
 from contracts.phases import AccountId
 from events.bus import Bus
 from services.claims.live import Notification, newest, notifications
+
+log = structlog.get_logger(__name__)
 
 _Account = Annotated[AccountId, Path(examples=["S-1"])]
 _After = Annotated[int | None, Query(ge=0, description="an id; 0 for all that are kept; none: from now on")]
@@ -46,7 +49,9 @@ def router(bus: Bus) -> APIRouter:
         sending = asyncio.create_task(_send(bus, socket, account_id, begin), name="live")
         leaving = asyncio.create_task(_gone(socket), name="live-leaving")
         try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            for error in filter(None, (task.exception() for task in ended)):
+                log.warning("claims.live_failed", account_id=account_id, error=repr(error))
         finally:
             for task in (sending, leaving):
                 task.cancel()
@@ -79,8 +84,5 @@ async def _send(bus: Bus, socket: WebSocket, account_id: str, after: int) -> Non
 
 
 async def _gone(socket: WebSocket) -> None:
-    try:
-        while True:
-            await socket.receive_text()
-    except WebSocketDisconnect:
-        return
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        continue

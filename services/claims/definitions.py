@@ -6,7 +6,8 @@ from contracts.definition import SagaDefinition, Step
 from contracts.phases import OLDER_STEPS, PHASES, definition_name
 from contracts.retries import ExponentialRetry
 
-PATIENTLY = ExponentialRetry(max_attempts=12, delay_s=0.5, max_delay_s=60.0)
+PATIENTLY = ExponentialRetry(max_attempts=60, delay_s=0.5, max_delay_s=900.0)
+"""A marketplace that is away for half a day costs nobody a claim."""
 
 
 def row(

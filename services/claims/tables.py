@@ -108,6 +108,7 @@ class Question(SQLModel, table=True):
     asked_at: datetime = Field(sa_type=UtcText)
     expires_at: datetime = Field(sa_type=UtcText)
     reminders: int = 0
+    reminded_at: datetime | None = Field(default=None, sa_type=UtcText)
     answer: str = ""
     by: str = ""
     answered_at: datetime | None = Field(default=None, sa_type=UtcText)

@@ -58,14 +58,15 @@ async def _look_at_the_clock(
         text = f"Your time to answer is over: {claim.kind} of {claim.sku} is not claimed"
         await tell(ctx, session, "question_expired", text, about=claim, phase=4)
     elif ctx.now() >= _reminder_at(question, settings):
-        question.reminders += 1
+        question.reminders, question.reminded_at = question.reminders + 1, ctx.now()
         session.add(question)
         text = f"Still open: shall we claim {claim.money} for {claim.kind} of {claim.sku}?"
         await tell(ctx, session, "reminder", text, about=claim, phase=4, reminders=question.reminders)
 
 
 def _reminder_at(question: Question, settings: ClaimsSettings) -> datetime:
-    return question.asked_at + timedelta(seconds=settings.remind_after_s * (question.reminders + 1))
+    # Not by counting from the beginning: who was away for long reminds once, not of every time that was missed.
+    return (question.reminded_at or question.asked_at) + timedelta(seconds=settings.remind_after_s)
 
 
 app = service_app(ask_seller)
