@@ -95,14 +95,16 @@ async def play(system: System, outside: Outside, *, show: Any = None) -> Played:
 
 async def _play_wave(parts: Parts, sent: Sequence[Sample], wave: int, show: Any) -> dict[str, Sample]:
     label = {"wave": str(wave)}
-    starts = [
-        Start(
-            CHARGEBACK.ref,
-            one.document.model_dump(mode="json"),
-            StartOptions(idempotency_key=f"chargeback {one.document.reference}", labels=label),
-        )
-        for one in sent
-    ]
+
+    def start(one: Sample) -> Start:
+        async def begin() -> str:
+            options = StartOptions(idempotency_key=f"chargeback {one.document.reference}", labels=label)
+            document = one.document.model_dump(mode="json")
+            return (await parts.client.start(CHARGEBACK.ref, document, options)).saga_id
+
+        return begin
+
+    starts = [start(one) for one in sent]
     only = Filter(name=CHARGEBACK.name, labels=tuple(label.items()))
     started = await play_all(
         parts, starts, only=only, title=f"chargebacks, wave {wave}", in_flight=_IN_FLIGHT, timeout_s=_TIMEOUT_S,
