@@ -36,12 +36,14 @@ def documented() -> set[str]:
 
 async def test_the_reference_names_every_route(running: Running, data: Path) -> None:
     log_url = f"sqlite+aiosqlite:///{data / 'log.db'}"
+    settings = running.bus.settings
+    environment = {"NATS_URL": settings.url, "SAGA_BUS_NAMESPACE": settings.namespace}
     async with open_parts(running.bus, running.definitions, log_url) as parts, AsyncExitStack() as stack:
         routers = [
             router
             for domain in DOMAINS
             if (open_api := domain_api(domain))
-            for router in await stack.enter_async_context(open_api(ServiceSettings(data=data), {}))
+            for router in await stack.enter_async_context(open_api(ServiceSettings(data=data), environment))
         ]
         app = create_app(parts, routers)
     served = {unnamed(path) for path in app.openapi()["paths"]}
