@@ -19,10 +19,11 @@ class Directives(BaseModel):
 
     `permissions` are what the starter says the user has. `skip_hooks` names hooks that are not run; `*` all of them;
     required ones are run all the same. `dry_run`: rehearsals are run instead of handlers, so nothing is done.
-    `trace`: `off` runs required hooks only, `full` also those that are there for tracing.
+    `trace`: `off` runs required hooks only, `full` also those that are there for tracing. A process that does not know
+    a directive does not run the step: it may be one that it must not.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     user: str = Field(default="", max_length=128)
     session: str = Field(default="", max_length=128)

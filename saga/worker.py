@@ -104,7 +104,7 @@ class Worker:
         async with gate.admitted(context, turn.step.timeout_s, tried=tried) as refusal:
             match refusal:
                 case Failure():
-                    return await self.fail(turn, refusal, attempt.number, decision.scope)
+                    return await self._refuse(turn, context, refusal, decision.scope)
                 case float(wait_s):
                     return Later(wait_s)
                 case _:
@@ -114,7 +114,7 @@ class Worker:
         attempt = context.attempt
         ready = await self._ready(turn, decision, context)
         if isinstance(ready, Failure):
-            return await self.fail(turn, ready, attempt, decision.scope)
+            return await self._refuse(turn, context, ready, decision.scope)
         if self._action.compensable and turn.step.compensate and not decision.resumed:
             started = StepStarted(input=ready.arguments, attempt=attempt)
             failpoints.at("do.started.before", turn.step.name)
@@ -142,6 +142,12 @@ class Worker:
                 # Whoever left the tombstone may have died before it closed the step.
                 return await self._refused(turn)
         return DONE
+
+    async def _refuse(self, turn: Turn, context: ActionContext, failure: Failure, scope: Scope) -> Answer:
+        """The attempt fails before it is made."""
+        if self._tools.around is not None:
+            await self._tools.around.refused(context, failure)
+        return await self.fail(turn, failure, context.attempt, scope)
 
     async def _ready(self, turn: Turn, decision: Run, context: ActionContext) -> "_Ready | Failure":
         """What the handler is given; a failure if that does not fit, or a required hook forbids the attempt."""

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 
 from contracts.children import LABELS, PARENT
 from contracts.definition import Token
+from contracts.directives import NO_DIRECTIVES, Directives
 from contracts.facts import STARTED_KEY
 from contracts.failure import NotFound
 from contracts.subjects import valid_token
@@ -45,6 +46,7 @@ class RunRequest(BaseModel):
     input: dict[str, Any] = Field(default_factory=dict)
     labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=32)
     correlation_id: CorrelationId = ""
+    directives: Directives = Field(default=NO_DIRECTIVES, description="for whom it runs, and how")
     deadline_s: float | None = Field(default=None, gt=0, le=MAX_DEADLINE_S)
 
     @field_validator("labels")
@@ -63,6 +65,7 @@ class RunRequest(BaseModel):
             traceparent=traceparent,
             source="/api",
             deadline_s=self.deadline_s,
+            directives=self.directives,
         )
 
 

@@ -1,7 +1,6 @@
 """What `saga run` does: one saga in one process, with an embedded server and the participants it needs."""
 
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from contracts.actions import DOMAINS
 from contracts.checks import InvalidDefinition
 from contracts.definition import SagaDefinition, flaws
 from contracts.failure import InvalidContract, NotFound
+from contracts.workflows import compile_workflow, parse_workflow
 from saga import registry
 from saga.checks import definition_problems
 from saga.cli.output import say
@@ -22,37 +22,46 @@ from saga.sdk.builder import WorkflowBuilder
 from saga.sdk.local import local
 from saga.sdk.results import WorkflowResult
 
+_VERSION = "1"
+
 
 def find_definition(what: str) -> SagaDefinition:
-    """A definition from a JSON or YAML file, from `module:name` in Python, or the newest shipped one of that name.
+    """The first of `find_definitions`."""
+    return find_definitions(what)[0]
+
+
+def find_definitions(what: str) -> list[SagaDefinition]:
+    """A definition from a JSON or YAML file (also a workflow), from `module:name` in Python, or a shipped one by its
+    name; and after it those that may be its children.
 
     Raises NotFound, InvalidDefinition with pointers.
     """
     if Path(what).is_file():
-        return _checked(what, read_document(what))
+        return _of_file(what, read_document(what))
     if ":" in what:
-        return _from_module(what)
-    shipped = {one.name: one for one in _shipped()}
-    if what not in shipped:
-        raise NotFound(
-            f"no definition {what!r}: expected a file, module:name, or one of {', '.join(sorted(shipped))}"
-        )
-    return shipped[what]
-
-
-def _shipped() -> Iterator[SagaDefinition]:
+        return [_from_module(what)]
+    names: list[str] = []
     for domain in DOMAINS:
-        yield from domain_definitions(domain)
+        shipped = domain_definitions(domain)
+        names += [one.name for one in shipped]
+        if found := [one for one in shipped if one.name == what]:
+            return [found[-1], *(one for one in shipped if one.name != what)]
+    raise NotFound(
+        f"no definition {what!r}: expected a file, module:name, or one of {', '.join(sorted(names))}"
+    )
 
 
-def _checked(file: str, document: dict[str, Any]) -> SagaDefinition:
+def _of_file(file: str, document: dict[str, Any]) -> list[SagaDefinition]:
+    if any(isinstance(step, dict) and "type" in step for step in document.get("steps") or ()):
+        compiled = compile_workflow(parse_workflow(document), _VERSION)
+        return [compiled.definition, *compiled.children]
     try:
         definition = SagaDefinition.model_validate(document)
     except ValidationError as error:
         raise InvalidDefinition(file, flaws(error)) from error
     if problems := definition_problems(definition, registry.find):
         raise InvalidDefinition(file, problems)
-    return definition
+    return [definition]
 
 
 def _from_module(what: str) -> SagaDefinition:
@@ -80,8 +89,10 @@ async def run(
     what: str, input: dict[str, Any], *, user_id: str, data: Path | None, timeout_s: float
 ) -> WorkflowResult:
     """Run a saga to its end and tell its facts on the way. Raises NotFound, InvalidInput, NotEnded."""
-    definition = find_definition(what)
+    definition, *children = find_definitions(what)
     async with local(data) as client:
+        for child in children:
+            await client.prepare(child)
         handle = await client.start(definition, user_id=user_id, context=input)
         say(f"{definition.ref} {handle.saga_id}")
         result = await handle.result(timeout_s=timeout_s)

@@ -44,6 +44,10 @@ class Around:
                 )
         return end
 
+    async def refused(self, ctx: ActionContext, failure: Failure) -> None:
+        """After an attempt that failed before it was made: its input does not fit, or it was not let in."""
+        await self._run(Stage.ERROR, ctx, {}, failure=failure, effect="none")
+
     async def undone(self, ctx: ActionContext, arguments: Json, end: Attempt, duration_ms: float) -> Attempt:
         """After an attempt to undo: its end, unless a required hook makes it one that is repeated."""
         match end:

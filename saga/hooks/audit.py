@@ -53,8 +53,12 @@ class AuditWriter:
 
     async def _write(self, chain: str) -> None:
         try:
-            while now := [one for one in self._waiting[chain][:MAX_ENTRIES] if not one.stored.cancelled()]:
+            while self._waiting[chain]:
+                taken = self._waiting[chain][:MAX_ENTRIES]
                 self._waiting[chain] = self._waiting[chain][MAX_ENTRIES:]
+                now = [one for one in taken if not one.stored.cancelled()]
+                if not now:
+                    continue
                 try:
                     await self._append(chain, tuple(one.entry for one in now))
                 except Exception as error:

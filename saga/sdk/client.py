@@ -17,7 +17,7 @@ from events.read import read_saga
 from events.settings import BusSettings
 from events.streams import declare
 from saga import registry
-from saga.client import SagaClient, StartOptions
+from saga.client import SagaClient, StartOptions, input_model
 from saga.policies import policy_of
 from saga.sdk.handle import WorkflowHandle
 from saga.topology import consumers_for
@@ -38,6 +38,7 @@ class Client:
         self._bus = bus
         self._definitions = definitions
         self.sagas = SagaClient(bus, definitions)
+        self._known: set[tuple[str, str]] = set()
 
     async def start(
         self,
@@ -84,7 +85,11 @@ class Client:
 
     async def _published(self, workflow: SagaDefinition | str) -> SagaDefinition:
         if isinstance(workflow, SagaDefinition):
-            await self._definitions.publish(workflow, consumers_for)
+            # Asking whether all of its consumers stand costs a request each: once is enough.
+            known = (workflow.ref, workflow.content_hash)
+            if known not in self._known:
+                await self._definitions.publish(workflow, consumers_for)
+                self._known.add(known)
             return workflow
         found = (
             await self._definitions.fetch(workflow) if "@" in workflow else self._definitions.latest(workflow)
@@ -110,9 +115,10 @@ def quiet() -> None:
 
 
 def _takes_user(definition: SagaDefinition) -> bool:
-    schema = definition.input_schema
-    if definition.input_type is not None or schema is None:
-        return definition.input_type is None
+    """Whether its input may have a field for the user."""
+    model, schema = input_model(definition), definition.input_schema or {}
+    if model is not None:
+        return USER_LABEL in model.model_fields
     return USER_LABEL in schema.get("properties", {}) or schema.get("additionalProperties", True) is not False
 
 

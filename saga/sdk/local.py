@@ -54,6 +54,10 @@ class LocalClient(Client):
         await self._serve(await self._published(workflow))
         return await super().start(workflow, **options)
 
+    async def prepare(self, definition: SagaDefinition) -> None:
+        """Publish a definition and serve what it needs, as for one that others start. Raises as `start`."""
+        await self._serve(await self._published(definition))
+
     async def _serve(self, definition: SagaDefinition) -> None:
         wanted = {step.action: registry.implementation(step.action) for step in definition.steps}
         actions: dict[str, Action] = {}

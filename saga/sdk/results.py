@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from contracts.actions import ActionContract
 from contracts.definition import SagaDefinition
@@ -51,7 +51,7 @@ class WorkflowFailed(SagaError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """One step. `output` is the action's own model where this process knows it, else JSON data; None without one.
+    """One step. `output` is the action's own model where this process has that version of it, else JSON data.
 
     A step that failed is `failed` also after its possible effect was undone. `skipped` is also what the saga never
     came to.
@@ -191,7 +191,13 @@ def _step_outcome(step: StepState, state: SagaState, *, failed: bool) -> StepOut
 
 def _output(action: str, data: dict[str, Any], find: FindContract) -> Any:
     contract = find(action)
-    return contract.output.model_validate(data) if contract else data
+    if contract is None:
+        return data
+    try:
+        return contract.output.model_validate(data)
+    except ValidationError:
+        # Stated by another version of the action than this process has.
+        return data
 
 
 def _error(state: SagaState, steps: Mapping[str, StepResult]) -> Failure | None:

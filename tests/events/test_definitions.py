@@ -38,3 +38,14 @@ async def test_whoever_opens_the_definitions_knows_all_that_were_published(
         await definitions.publish(definition, consumers_for)
     async with Definitions.open(bus) as opened:
         assert {definition.ref for definition in opened.all()} == {definition.ref for definition in MANY}
+
+
+async def test_another_process_knows_what_a_step_leaves_to_its_policy(
+    bus: Bus, definitions: Definitions
+) -> None:
+    steps = (Step(name="a", action="t.a", timeout_s=30), Step(name="b", action="t.b"))
+    await definitions.publish(SagaDefinition(name="said", steps=steps), consumers_for)
+    async with Definitions.open(bus) as opened:
+        for known in (definitions.get("said@1"), opened.get("said@1")):
+            assert known is not None
+            assert ["timeout_s" in step.unsaid for step in known.steps] == [False, True]

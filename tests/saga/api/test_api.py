@@ -275,3 +275,17 @@ async def test_probes_and_metrics_answer(api: httpx2.AsyncClient, parts: Parts) 
     assert (await api.get("/livez")).json() == {"alive": True}
     assert (await api.get("/readyz")).json()["checks"] == {"bus": "ok", "log": "ok"}
     assert "saga_log_facts_total" in (await api.get("/metrics")).text
+
+
+async def test_directives_go_with_a_start_and_unknown_ones_are_refused(
+    api: httpx2.AsyncClient, running: Running, world: World
+) -> None:
+    async with running.serving(world.action("a"), world.action("b")):
+        body = {"definition": "simple", "input": {"value": 1}, "directives": {"dry_run": True, "user": "u_1"}}
+        started = await api.post("/api/v1/sagas", json=body)
+        saga = await ended(api, started.json()["saga_id"])
+        assert saga["steps"][0]["failure"]["code"] == "step.no_rehearsal"
+    assert world.done == []
+    refused = await api.post("/api/v1/sagas", json={**body, "directives": {"dryrun": True}})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "/body/directives/dryrun"

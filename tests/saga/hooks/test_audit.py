@@ -53,6 +53,11 @@ def moved(blocks: list[TrailBlock], at: int) -> list[TrailBlock]:
     return swapped
 
 
+def spliced(blocks: list[TrailBlock], at: int) -> list[TrailBlock]:
+    """A block that was sealed with the key, but elsewhere: on another stream with the same chain."""
+    return [*blocks[:at], chain(len(blocks))[at], *blocks[at + 1 :]]
+
+
 def forged(blocks: list[TrailBlock], at: int) -> list[TrailBlock]:
     """Written anew from there on, with all hashes right, by somebody without the key."""
     tampered = changed(blocks, at)
@@ -65,13 +70,20 @@ def forged(blocks: list[TrailBlock], at: int) -> list[TrailBlock]:
 @given(
     length=st.integers(2, 8),
     where=st.integers(0, 7),
-    tampering=st.sampled_from([changed, removed, moved, forged]),
+    tampering=st.sampled_from([changed, removed, moved, spliced, forged]),
 )
 def test_whatever_is_done_to_a_chain_is_found(length: int, where: int, tampering: Tampering) -> None:
     blocks = chain(length)
     heads = [Head(chain=blocks[-1].chain, number=length, hash=blocks[-1].hash)]
     assert not verify(blocks, KEY, heads)
     assert verify(tampering(blocks, where % length), KEY, heads)
+
+
+def test_a_block_from_elsewhere_does_not_follow() -> None:
+    blocks = spliced(chain(3), 1)
+    assert [(one.number, one.reason) for one in verify(blocks, KEY)] == [
+        (number, "does not follow the block before it") for number in (2, 3)
+    ]
 
 
 def test_an_end_that_is_cut_off_is_found_by_a_head() -> None:

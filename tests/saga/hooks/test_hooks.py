@@ -137,6 +137,19 @@ async def test_a_required_hook_after_an_attempt_makes_it_fail_and_be_repeated(
     assert (result.steps["b"].attempts, world.times("do b")) == (2, 2)
 
 
+async def test_hooks_hear_of_an_attempt_that_is_refused(
+    client: Client, running: Running, world: World, heard: Heard
+) -> None:
+    a, b = world.action("a"), world.action("b", permissions=("b:do",))
+    async with running.serving(a, b, hooks=[heard.hook("seen", stages=("error",))]):
+        await running.publish(two(a, b))
+        started = await client.sagas.start("hooked", {"value": 1})
+        assert (await (await client.handle(started.saga_id)).result(timeout_s=20)).status == "compensated"
+    (event,) = heard.events["seen"]
+    assert event.failure is not None
+    assert (event.step, event.failure.code) == ("b", "step.forbidden")
+
+
 async def test_an_execution_skips_hooks_but_not_required_ones(
     client: Client, running: Running, world: World, heard: Heard
 ) -> None:

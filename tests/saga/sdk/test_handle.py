@@ -1,11 +1,16 @@
 """Workflows started from a program, on a real server: what the handle tells of them."""
 
 import pytest
+from pydantic import BaseModel
 
 from contracts.failure import Conflict, NotFound
 from saga import Client, InvalidInput, NotEnded, SagaDefinition, StepOutcome, WorkflowBuilder, WorkflowFailed
-from saga.action import Action, ActionContext, Refused
+from saga.action import Action, ActionContext, Refused, action
 from tests.world import Number, Running, World
+
+
+class Renamed(BaseModel):
+    number: int
 
 
 @pytest.fixture
@@ -144,6 +149,21 @@ async def test_an_undo_that_fails_ends_the_waiting_for_the_result(
     async with running.serving(a, b):
         result = await (await client.start(definition, context={"value": 1})).result(timeout_s=20)
     assert (result.status, result.waits_for_person) == ("failed", True)
+
+
+async def test_an_output_of_another_version_of_the_action_is_told_as_it_was_stated(
+    client: Client, running: Running, world: World
+) -> None:
+    a = world.action("a")
+    async with running.serving(a):
+        handle = await client.start(chain(a), context={"value": 1})
+        await handle.result(timeout_s=20)
+
+    @action("test.a")
+    async def newer(ctx: ActionContext, command: Number) -> Renamed:
+        return Renamed(number=command.value)
+
+    assert (await handle.status()).steps["a"].output == {"value": 2}
 
 
 async def test_a_repeat_with_the_same_key_is_the_same_workflow(
