@@ -257,15 +257,18 @@ class Participant:
         routes = self._routes.get(definition.ref)
         if routes is None:
             heard: dict[FactKey, list[Step]] = defaultdict(list)
-            contract = self.action.contract
             for step in definition.steps:
                 if step.action == self.action.name:
-                    run = as_run(step, contract, self._policies)
+                    run = self.as_run(step)
                     for said in heard_by(definition, step.name):
                         heard[said].append(run)
             routes = {said: tuple(steps) for said, steps in heard.items()}
             self._routes[definition.ref] = routes
         return routes.get(key, ())
+
+    def as_run(self, step: Step) -> Step:
+        """The step with what its policy says of it."""
+        return as_run(step, self.action.contract, self._policies)
 
     async def _answer(
         self, definition: SagaDefinition, step: Step, heard: Recorded, delivery: Delivery

@@ -178,6 +178,7 @@ class Stepper:
         participant = self._participants.get(step.action)
         if participant is None:
             raise InvalidContract(f"step {step.name} needs {step.action}, which was not opened")
+        due.turn.step = participant.as_run(due.turn.step)
         answer = await participant.act(due.turn)
         after = await self._facts(saga_id)
         failed = (step.name, FactKind.ATTEMPT_FAILED)
