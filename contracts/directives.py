@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from contracts.failure import InvalidContract
+from contracts.subjects import TOKEN
 
 MAX_DIRECTIVES = 4096
 EVERY_HOOK = "*"
@@ -26,7 +27,7 @@ class Directives(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     user: str = Field(default="", max_length=128)
-    session: str = Field(default="", max_length=128)
+    session: str = Field(default="", pattern=rf"^({TOKEN})?$")
     permissions: tuple[_Name, ...] = Field(default=(), max_length=64)
     skip_hooks: tuple[_Name, ...] = Field(default=(), max_length=64)
     dry_run: bool = False

@@ -7,8 +7,9 @@ add up instead: what a domain asks for, no action can do without.
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from contracts.breakers import valid_breaker_name
 from contracts.facts import explain
 from contracts.failure import InvalidContract
 from contracts.retries import COMPENSATION_RETRY, NoRetry, RetryPolicy
@@ -43,6 +44,11 @@ class Policy(_Frozen):
     concurrency: int | None = Field(
         default=None, ge=1, le=10_000, description="attempts at once, of all replicas"
     )
+
+    @field_validator("breaker")
+    @classmethod
+    def _named(cls, breaker: str | None) -> str | None:
+        return valid_breaker_name(breaker) if breaker else breaker
 
 
 NO_POLICY = Policy()

@@ -15,10 +15,15 @@ from contracts.actions import DOMAINS, domain_actions
 from contracts.breakers import BreakerConfig, BreakerEvent
 from contracts.chargebacks import ChargebackDocument, Decision
 from contracts.definition import SagaDefinition
+from contracts.directives import Directives
 from contracts.events import EventMessage
 from contracts.facts import SAGA_DATA, STEP_DATA, Fact
+from contracts.offers import Offer
 from contracts.payments import PaymentRequest
 from contracts.phases import PHASES
+from contracts.policies import Policies
+from contracts.sessions import SessionRecord
+from contracts.trail import TrailBlock
 
 # What no action takes or states: inputs of sagas, and the payload of a signal.
 _INPUTS: dict[str, tuple[type[BaseModel], ...]] = {
@@ -36,6 +41,11 @@ def contracts() -> dict[str, type[BaseModel]]:
         "SagaDefinition": SagaDefinition,
         "BreakerConfig": BreakerConfig,
         "BreakerEvent": BreakerEvent,
+        "Directives": Directives,
+        "Offer": Offer,
+        "Policies": Policies,
+        "SessionRecord": SessionRecord,
+        "TrailBlock": TrailBlock,
     }
     for prefix, data in (("saga", SAGA_DATA), ("step", STEP_DATA)):
         named |= {f"data.{prefix}.{kind}": model for kind, model in data.items()}

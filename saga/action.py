@@ -12,6 +12,9 @@ held during the call; the outside world must honour `ctx.key`. With `guard=False
 and its undo may come in any order, more than once, and keep their own account in `ctx.database`. The events an
 action says it `emits` are published after the commit of the transaction they were emitted in (`events.outbox`).
 
+A dry run runs an action's `rehearsal` instead. How attempts are timed, repeated, limited and who may make them is the
+`policy`'s to say (`contracts.policies`).
+
 A handler says no with `Refused` (had no effect, will not change) or `Unavailable` (had no effect, may work
 later), or that it cannot tell with `EffectUnknown`. Every other exception counts as `step.unexpected` with an
 unknown effect.

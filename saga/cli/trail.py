@@ -31,7 +31,7 @@ def list_(
     """Every entry, in the order of the stream."""
     rows = [
         {"chain": block.chain, "block": block.number, **entry.model_dump(mode="json")}
-        for block in _blocks()
+        for block in _blocks()[0]
         for entry in block.entries
         if saga in ("", entry.saga_id) and user in ("", entry.user)
     ]
@@ -41,7 +41,7 @@ def list_(
 @app.command()
 def heads(output: Output = Format.TABLE) -> None:
     """The newest block of every chain: keep it where nobody who can write the stream can write."""
-    write([asdict(head) for head in _heads(_blocks())], output, ("chain", "number", "hash"))
+    write([asdict(head) for head in _heads(_blocks()[0])], output, ("chain", "number", "hash"))
 
 
 @app.command()
@@ -55,22 +55,24 @@ def verify(
     """Prove that no block was changed, removed, inserted or moved. Exit code 8 if one was."""
     from contracts.trail import verify as find_breaks
 
-    blocks = _blocks()
-    breaks = find_breaks(blocks, key.encode(), _known(heads) if heads else ())
+    blocks, unreadable = _blocks()
+    breaks = unreadable + find_breaks(blocks, key.encode(), _known(heads) if heads else ())
     write([asdict(one) for one in breaks], output, ("chain", "number", "reason"))
     say(f"{len(blocks)} blocks in {len({block.chain for block in blocks})} chains, {len(breaks)} breaks")
     if breaks:
         raise typer.Exit(BROKEN)
 
 
-def _blocks() -> list[Any]:
+def _blocks() -> tuple[list[Any], list[Any]]:
+    """The blocks of the stream, and what is none."""
     from saga.cli.session import run
 
     return run(_read())
 
 
-async def _read() -> list[Any]:
-    from contracts.trail import TrailBlock
+async def _read() -> tuple[list[Any], list[Any]]:
+    from contracts.failure import InvalidContract
+    from contracts.trail import Break, TrailBlock
     from events.bus import Bus
     from events.settings import BusSettings
     from events.streams import declare
@@ -78,7 +80,14 @@ async def _read() -> list[Any]:
 
     async with await Bus.connect(BusSettings()) as bus:
         await declare(bus)
-        return [TrailBlock.decode(payload) for _, payload in await Trail(bus).read()]
+        stored = await Trail(bus).read()
+    blocks, unreadable = [], []
+    for sequence, payload in stored:
+        try:
+            blocks.append(TrailBlock.decode(payload))
+        except InvalidContract as error:
+            unreadable.append(Break(chain="", number=sequence, reason=f"in the stream: {error}"))
+    return blocks, unreadable
 
 
 def _heads(blocks: list[Any]) -> list[Any]:

@@ -8,6 +8,7 @@ log = structlog.get_logger(__name__)
 
 
 async def _tell(event: HookEvent) -> None:
+    # Whoever asks for it wants to see it, at the level that logs have by default.
     log.warning(
         "trace", stage=event.stage, saga_id=event.saga_id, step=event.step, action=event.action,
         attempt=event.attempt, input=event.input, output=event.output, duration_ms=event.duration_ms,

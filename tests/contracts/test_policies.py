@@ -64,6 +64,8 @@ def test_a_file_of_policies_says_where_it_is_wrong() -> None:
     assert Policies.parse({"domains": {"x": {"rate": {"per_s": 5}}}}).domains["x"].rate == RateLimit(per_s=5)
     with pytest.raises(InvalidContract, match=r"/actions/x\.y/timeout_s"):
         Policies.parse({"actions": {"x.y": {"timeout_s": 0}}})
+    with pytest.raises(InvalidContract, match="/domains/x/breaker"):
+        Policies.parse({"domains": {"x": {"breaker": "not a name"}}})
 
 
 def test_what_a_step_leaves_to_its_policy_is_not_written() -> None:

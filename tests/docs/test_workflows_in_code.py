@@ -17,10 +17,10 @@ from tests.world import Running
 GUIDE = ROOT / "docs/guides/workflows-in-code.md"
 
 
-async def ran(folder: Path, *command: str) -> tuple[int, str, str]:
+async def ran(folder: Path, *command: str, **told: str) -> tuple[int, str, str]:
     environment = {name: value for name, value in os.environ.items() if name != "NATS_URL"}
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, env={**environment, "PYTHONPATH": str(ROOT)},
+        *command, cwd=folder, env={**environment, "PYTHONPATH": str(ROOT), **told},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()

@@ -1,5 +1,8 @@
 """The audit trail: every stage is in it, and nobody changes it unseen."""
 
+import asyncio
+import json
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -11,9 +14,12 @@ from contracts.directives import Directives
 from contracts.trail import Head, TrailBlock, TrailEntry, verify
 from events.bus import Bus
 from events.clock import utc_now
+from events.settings import BusSettings
 from events.trail import Trail
 from saga import Client
 from saga.hooks.audit import AUDIT_KEY, AuditWriter, open_audit
+from tests.docs.test_docs import ROOT
+from tests.docs.test_workflows_in_code import ran
 from tests.world import Running, World
 
 KEY = b"kept elsewhere"
@@ -128,9 +134,20 @@ async def test_every_stage_of_a_saga_is_in_the_trail(
     assert {one.user for one in entries} == {"u_7"}
 
 
-async def test_two_replicas_write_one_chain(bus: Bus) -> None:
-    import asyncio
+async def test_the_command_finds_what_is_no_block(bus: Bus, bus_settings: BusSettings) -> None:
+    writer = AuditWriter(Trail(bus), b"")
+    await writer.write("test-a", entry())
+    told = {"NATS_URL": bus_settings.url, "SAGA_BUS_NAMESPACE": bus_settings.namespace}
+    verifying = [sys.executable, "-m", "saga.cli.main", "trail", "verify", "-o", "json"]
+    code, out, _ = await ran(ROOT, *verifying, **told)
+    assert (code, json.loads(out)) == (0, [])
+    await bus.publisher.send(f"{bus.names.trail_root}.test-a", b'{"nothing": "of the kind"}', {})
+    code, out, _ = await ran(ROOT, *verifying, **told)
+    assert code == 8
+    assert [one["number"] for one in json.loads(out)] == [2]
 
+
+async def test_two_replicas_write_one_chain(bus: Bus) -> None:
     writers = [AuditWriter(Trail(bus), KEY) for _ in range(2)]
     await asyncio.gather(*(writers[number % 2].write("test-a", entry(number)) for number in range(40)))
     blocks = [TrailBlock.decode(payload) for _, payload in await Trail(bus).read()]
