@@ -261,15 +261,18 @@ class PacketWritten(_Contract):
     evidence: int
 
 
+NotificationKind = Literal[
+    "phase_entered", "question", "reminder",
+    "question_expired", "claim_parked", "claim_submitted", "claim_withdrawn", "case_status",
+    "claim_rejected", "claim_resubmitted", "payout_received", "packet_ready",
+]  # fmt: skip
+
+
 class SellerNotified(Event, name="claims.seller_notified"):
     """What the seller is told, live. The key is the account's id. `kind` is stable, `text` is for people."""
 
     account_id: AccountId
-    kind: Literal[
-        "phase_entered", "question", "reminder", "question_expired", "claim_parked",
-        "claim_submitted", "claim_withdrawn", "case_status", "claim_rejected", "claim_resubmitted",
-        "payout_received", "packet_ready",
-    ]  # fmt: skip
+    kind: NotificationKind
     text: str = Field(max_length=500)
     phase: int = Field(ge=1, le=7)
     claim_id: ClaimId | None = None

@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.money import Amount, CurrencyCode, Money
 
@@ -26,6 +26,10 @@ class ClaimKind(StrEnum):
     DAMAGED_INVENTORY = "damaged_inventory"
     FEE_OVERCHARGE = "fee_overcharge"
     MISSING_RETURN = "missing_return"
+
+
+MAX_RECORDS = 500
+"""So many records of the marketplace's a claim may be about."""
 
 
 class _Record(BaseModel):
@@ -148,11 +152,13 @@ class CaseRequest(BaseModel):
     sku: Sku
     quantity: int = Field(gt=0)
     amount: Money
-    records: tuple[RecordId, ...] = Field(min_length=1, max_length=500)
+    records: tuple[RecordId, ...] = Field(min_length=1, max_length=MAX_RECORDS)
     documents: tuple[Document, ...] = Field(max_length=20)
     earlier: RecordId | None = Field(default=None, description="the rejected case it follows")
     appeals: bool = False
 
+
+MAX_REASON = 500
 
 CaseStatus = Literal["received", "under_review", "rejected", "approved", "paid", "withdrawn"]
 
@@ -173,7 +179,10 @@ class Case(BaseModel):
     case_id: RecordId
     claim_id: str
     status: CaseStatus
-    reason: str = Field(default="", max_length=500, description="of a rejection, in the marketplace's words")
+    reason: Annotated[str, AfterValidator(lambda words: words[:MAX_REASON])] = Field(
+        default="",
+        description="of a rejection, in the marketplace's words; what is beyond 500 characters is cut",
+    )
     payout: Payout | None = None
 
     @property

@@ -8,11 +8,14 @@ from contracts.retries import ExponentialRetry
 
 PATIENTLY = ExponentialRetry(max_attempts=60, delay_s=0.5, max_delay_s=900.0)
 """A marketplace that is away for half a day costs nobody a claim."""
+_LONG_S = 600.0
+"""For what is done for a whole account at once."""
 
 
 def row(
-    name: str, *after: str, action: str = "", when: str | None = None, pivot: bool = False, **given: Any
-) -> Step:
+    name: str, *after: str, action: str = "", when: str | None = None, pivot: bool = False,
+    timeout_s: float = 30.0, **given: Any,
+) -> Step:  # fmt: skip
     """One line of a table."""
     return Step(
         name=name,
@@ -22,6 +25,7 @@ def row(
         when=when,
         retry=PATIENTLY,
         pivot=pivot,
+        timeout_s=timeout_s,
     )
 
 
@@ -59,18 +63,18 @@ _ONCE_MORE = "steps.learn.next != 'stop'"
 DEFINITIONS_BY_PHASE = {
     1: phase(
         1,
-        row("sync", "enter", action="sync_records", **ACCOUNT),
+        row("sync", "enter", action="sync_records", timeout_s=_LONG_S, **ACCOUNT),
         opens("next", 2, "sync", **RUN, records="${steps.sync.records}"),
     ),
     2: phase(
         2,
-        row("detect", "enter", action="detect_discrepancies", **RUN),
+        row("detect", "enter", action="detect_discrepancies", timeout_s=_LONG_S, **RUN),
         opens("next", 3, "detect", **RUN, findings="${steps.detect.findings}"),
     ),
     3: phase(
         3,
-        row("match", "enter", action="match_evidence", **RUN),
-        row("next", "match", action="open_claims", **RUN),
+        row("match", "enter", action="match_evidence", timeout_s=_LONG_S, **RUN),
+        row("next", "match", action="open_claims", timeout_s=_LONG_S, **RUN),
     ),
     4: phase(
         4,

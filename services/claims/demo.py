@@ -22,6 +22,7 @@ from saga.playing import rows_of
 from saga.state import ENDED
 from saga.timeline import timeline
 from services.claims.books import Books, Ledger, compare, read_ledger
+from services.claims.marketplace_client import tools
 from services.claims.sample import OWED, rows
 from services.claims.sample.serve import SECRET, sample_marketplace
 from services.sandboxes.cases import Webhooks
@@ -109,11 +110,8 @@ async def play(system: System, outside: Outside, *, show: Any = None) -> Played:
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-        statement = [
-            {"case_id": case.case_id, "claim_id": case.claim_id, **case.payout.model_dump(mode="json")}
-            for case in market.cases.all()
-            if case.payout
-        ]
+        async with tools(outside.environment) as there:
+            statement = await there.marketplace.statement(next(iter(market.tokens)))
         ledger = await read_ledger(system.settings, statement)
         return await _result(system.parts, ledger, seller.heard, lessons, market.cases.webhooks)
 

@@ -69,15 +69,14 @@ class Doors:
         await self._wake(ClaimSubmitted.model_validate(about), case)
         match case.status, case.payout:
             case "rejected", _:
-                return await self._decided(ClaimRejected.model_validate({**about, "reason": case.reason}))
+                return await self._decided(6, ClaimRejected.model_validate({**about, "reason": case.reason}))
             case "paid", payout if payout is not None:
-                return await self._decided(PayoutReceived.model_validate({**about, **payout.model_dump()}))
+                return await self._decided(7, PayoutReceived.model_validate({**about, **payout.model_dump()}))
         return None
 
-    async def _decided(self, entry: PhaseEntry) -> Opened | None:
-        phase = phase_of(6 if isinstance(entry, ClaimRejected) else 7)
+    async def _decided(self, phase: int, entry: PhaseEntry) -> Opened | None:
         try:
-            return await self._enter(phase, entry, "/marketplace")
+            return await self._enter(phase_of(phase), entry, "/marketplace")
         except Conflict as error:
             # Who tracks the case was told otherwise before: that stands.
             log.warning("claims.entered_otherwise", key=entry.key, reason=str(error))

@@ -7,13 +7,15 @@ finding. A fee is held against the price list, and a month's overcharges of one 
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import batched
 from typing import Any, Self
 
 from contracts.marketplace import (
+    MAX_RECORDS,
     RECORDS,
     REFERRAL_RATE,
     Adjustment,
@@ -80,14 +82,17 @@ class Finding:
         return f"C-{hashlib.sha256(said.encode()).hexdigest()[:16].upper()}"
 
 
-def detect(records: Records) -> list[Finding]:
-    """All findings, the oldest first. What has no price (never sold, no invoice) is none: nobody can claim it."""
+def detect(records: Records, claimed: Collection[str] = ()) -> list[Finding]:
+    """All findings, the oldest first, but for the records that are `claimed` already.
+
+    What has no price (never sold, no invoice) is none: nobody can claim it.
+    """
     prices = _Prices(records)
     found = [
-        *_inventory(records, prices, ClaimKind.LOST_INVENTORY, "lost"),
-        *_inventory(records, prices, ClaimKind.DAMAGED_INVENTORY, "damaged"),
-        *_fees(records),
-        *_returns(records),
+        *_inventory(records, prices, claimed, ClaimKind.LOST_INVENTORY, "lost"),
+        *_inventory(records, prices, claimed, ClaimKind.DAMAGED_INVENTORY, "damaged"),
+        *_fees(records, claimed),
+        *_returns(records, claimed),
     ]
     return sorted(found, key=lambda one: (one.on, one.kind, one.sku, one.records))
 
@@ -108,8 +113,13 @@ class _Item:
         return (self.amount * self.quantity / self.units).quantize(_CENT, ROUND_HALF_EVEN)
 
 
-def _close(items: Iterable[_Item], settlements: Iterable[tuple[date, int]]) -> list[_Item]:
-    """What remains open after every settlement has closed the oldest units that were open before it."""
+def _close(
+    items: Iterable[_Item], settlements: Iterable[tuple[date, int]], claimed: Collection[str]
+) -> list[_Item]:
+    """What remains open after every settlement has closed the oldest units that were open before it.
+
+    What is claimed already takes its part of the settlements, too.
+    """
     waiting = sorted(items, key=lambda item: (item.on, item.record))
     for on, quantity in sorted(settlements):
         left = quantity
@@ -119,7 +129,7 @@ def _close(items: Iterable[_Item], settlements: Iterable[tuple[date, int]]) -> l
             closed = min(item.quantity, left)
             item.quantity -= closed
             left -= closed
-    return [item for item in waiting if item.quantity]
+    return [item for item in waiting if item.quantity and item.record not in claimed]
 
 
 def _by_sku[R: (Adjustment, FeeCharge, CustomerReturn)](records: Iterable[R]) -> dict[str, list[R]]:
@@ -133,7 +143,9 @@ def _reimbursed(records: Records, kind: ClaimKind, sku: str) -> list[tuple[date,
     return [(one.on, one.quantity) for one in records.reimbursements if (one.kind, one.sku) == (kind, sku)]
 
 
-def _inventory(records: Records, prices: "_Prices", kind: ClaimKind, reason: str) -> Iterator[Finding]:
+def _inventory(
+    records: Records, prices: "_Prices", claimed: Collection[str], kind: ClaimKind, reason: str
+) -> Iterator[Finding]:
     until = records.newest
     for sku, changes in _by_sku(records.adjustments).items():
         items = [
@@ -144,7 +156,7 @@ def _inventory(records: Records, prices: "_Prices", kind: ClaimKind, reason: str
         settled = _reimbursed(records, kind, sku)
         if kind is ClaimKind.LOST_INVENTORY:
             settled += [(one.on, one.quantity) for one in changes if one.reason == "found"]
-        for item in _close(items, settled):
+        for item in _close(items, settled, claimed):
             price = prices.of(sku, item.on)
             if until - item.on <= LOST_AFTER or price is None:
                 continue
@@ -154,7 +166,7 @@ def _inventory(records: Records, prices: "_Prices", kind: ClaimKind, reason: str
             )  # fmt: skip
 
 
-def _fees(records: Records) -> Iterator[Finding]:
+def _fees(records: Records, claimed: Collection[str]) -> Iterator[Finding]:
     products = {product.sku: product for product in records.products}
     for sku, charges in _by_sku(records.fees).items():
         if sku not in products:
@@ -166,17 +178,17 @@ def _fees(records: Records) -> Iterator[Finding]:
             if (too_much := one.charged - owed * one.quantity) > 0
         ]
         months: dict[tuple[int, int], list[_Item]] = defaultdict(list)
-        for item in _close(items, _reimbursed(records, ClaimKind.FEE_OVERCHARGE, sku)):
+        for item in _close(items, _reimbursed(records, ClaimKind.FEE_OVERCHARGE, sku), claimed):
             months[item.on.year, item.on.month].append(item)
-        for month in months.values():
+        for some in (some for month in months.values() for some in batched(month, MAX_RECORDS)):
             yield Finding(
-                kind=ClaimKind.FEE_OVERCHARGE, sku=sku, quantity=sum(item.quantity for item in month),
-                amount=sum((item.left for item in month), Decimal(0)), on=month[-1].on,
-                records=tuple(item.record for item in month),
+                kind=ClaimKind.FEE_OVERCHARGE, sku=sku, quantity=sum(item.quantity for item in some),
+                amount=sum((item.left for item in some), Decimal(0)), on=some[-1].on,
+                records=tuple(item.record for item in some),
             )  # fmt: skip
 
 
-def _returns(records: Records) -> Iterator[Finding]:
+def _returns(records: Records, claimed: Collection[str]) -> Iterator[Finding]:
     until = records.newest
     for sku, returns in _by_sku(records.returns).items():
         items = [
@@ -184,7 +196,7 @@ def _returns(records: Records) -> Iterator[Finding]:
             for one in returns
             if one.received_on is None
         ]
-        for item in _close(items, _reimbursed(records, ClaimKind.MISSING_RETURN, sku)):
+        for item in _close(items, _reimbursed(records, ClaimKind.MISSING_RETURN, sku), claimed):
             if until - item.on > RETURN_AFTER:
                 yield Finding(
                     kind=ClaimKind.MISSING_RETURN, sku=sku, quantity=item.quantity, amount=item.left,

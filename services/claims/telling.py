@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from contracts.claims import SellerNotified
+from contracts.claims import NotificationKind, SellerNotified
 from events.database import Database
 from saga.action import ActionContext
 from services.claims.tables import Claim
@@ -13,7 +13,7 @@ from services.claims.tables import Claim
 async def tell(
     ctx: ActionContext,
     session: AsyncSession,
-    kind: Any,
+    kind: NotificationKind,
     text: str,
     *,
     about: Claim | str,

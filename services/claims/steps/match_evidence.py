@@ -1,5 +1,7 @@
 """Match the account's invoices to the claims of a run. Units that prove earlier claims are not used again."""
 
+import asyncio
+
 from sqlmodel import col, select
 
 from contracts.claims import ClaimStatus, EvidenceRanked, MatchEvidence
@@ -18,7 +20,9 @@ async def match_evidence(ctx: ActionContext, command: MatchEvidence) -> Evidence
     claims = (await ctx.db.exec(query.order_by(col(Claim.claim_id)))).all()
     used = await units_used(ctx.db, command.account_id, [claim.claim_id for claim in claims])
     invoices = await invoices_of(ctx.db, command.account_id)
-    found = assign([wanted(claim) for claim in claims], invoices, await policies(ctx.db), used)
+    found = await asyncio.to_thread(
+        assign, [wanted(claim) for claim in claims], invoices, await policies(ctx.db), used
+    )
     await keep_evidence(ctx.db, claims, found)
     for claim in claims:
         move(ctx.db, claim, ClaimStatus.MATCHED, ctx.now())

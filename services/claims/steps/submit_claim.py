@@ -3,7 +3,7 @@
 A case that is decided cannot be withdrawn: then the claim stays what the decision made of it.
 """
 
-from contracts.claims import ClaimFiled, ClaimStatus, SellerNotified, SubmitClaim
+from contracts.claims import ClaimFiled, ClaimStatus, NotificationKind, SellerNotified, SubmitClaim
 from contracts.marketplace import Case, CaseRequest
 from saga.action import ActionContext, Refused, action
 from saga.service import service_app
@@ -44,7 +44,7 @@ async def _note(ctx: ActionContext, command: SubmitClaim, submission: int, case:
             return
         claim.case_id, claim.case_status, claim.submission = case.case_id, case.status, submission
         move(session, claim, ClaimStatus.SUBMITTED, ctx.now())
-        kind = "claim_submitted" if submission == 1 else "claim_resubmitted"
+        kind: NotificationKind = "claim_submitted" if submission == 1 else "claim_resubmitted"
         text = f"{claim.kind} of {claim.sku}: {claim.money} claimed as case {case.case_id}"
         phase = 4 if submission == 1 else 6
         await tell(ctx, session, kind, text, about=claim, phase=phase, case_id=case.case_id, how=command.how)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.marketplace import (
+    MAX_RECORDS,
     Adjustment,
     ClaimKind,
     CustomerReturn,
@@ -92,6 +93,35 @@ def test_a_months_overcharges_are_one_finding() -> None:
     first, second = found(fees=charges)
     assert (first.amount, first.quantity, first.records) == (Decimal("3.28"), 4, ("F-0", "F-2"))
     assert (second.amount, second.records) == (Decimal("0.50"), ("F-4",))
+
+
+def test_what_is_claimed_is_not_found_again_and_takes_its_part_of_what_is_settled() -> None:
+    lost = [adjusted(1, "lost", 2), adjusted(2, "lost", 2, DAY + timedelta(days=1))]
+    back = adjusted(3, "found", 3, DAY + timedelta(days=2))
+    records = Records(products=[PRODUCT], orders=[SOLD, NEWEST], adjustments=[*lost, back])
+    assert [(one.records, one.quantity) for one in detect(records)] == [(("A-2",), 1)]
+    assert [(one.records, one.quantity) for one in detect(records, {"A-1"})] == [(("A-2",), 1)]
+    assert detect(records, {"A-2"}) == []
+
+
+def test_overcharges_of_a_month_that_is_claimed_in_part_are_a_finding_of_their_own() -> None:
+    owed = fulfilment_fee(PRODUCT)
+    charges = [
+        FeeCharge(fee_id=f"F-{n}", order_id=f"O-{n}", sku=SKU, quantity=1, charged=owed + 1, on=DAY)
+        for n in range(3)
+    ]
+    (later,) = detect(Records(products=[PRODUCT], fees=charges), {"F-0", "F-1"})
+    assert (later.records, later.amount) == (("F-2",), Decimal("1.00"))
+
+
+def test_a_claim_is_about_so_many_records_as_the_marketplace_takes() -> None:
+    owed = fulfilment_fee(PRODUCT)
+    charges = [
+        FeeCharge(fee_id=f"F-{n}", order_id=f"O-{n}", sku=SKU, quantity=1, charged=owed + 1, on=DAY)
+        for n in range(MAX_RECORDS + 1)
+    ]
+    found = detect(Records(products=[PRODUCT], fees=charges))
+    assert sorted(len(one.records) for one in found) == [1, MAX_RECORDS]
 
 
 @pytest.mark.parametrize(
