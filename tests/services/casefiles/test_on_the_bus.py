@@ -1,8 +1,10 @@
 """The three workflows on the bus, the participants, a real database, a real mbox, folder and workbooks."""
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from saga.domains import domain_actions
 from saga.service import ServiceSettings, serve
 from saga.state import SagaState, SagaStatus
 from services.casefiles.definitions import ANALYSIS, DEFINITIONS, GATHER, SETUP
-from services.casefiles.sample import CLERK, GUEST, PARTNER, Case, cases
+from services.casefiles.sample import CLERK, GUEST, MAILBOX, PARTNER, Case, cases
 from services.casefiles.steps.create_casefile import NOBODY
 from services.casefiles.tables import CasefileRow, EvidenceRow, SessionRow, SessionUse
 from services.integrations.steps.wait import wait
@@ -116,6 +118,18 @@ async def test_an_imap_server_is_as_good_a_mailbox(
         state, outputs = await office.play(GATHER, **gathering(CASE, casefile_id))
         assert state.status == SagaStatus.COMPLETED, state.abort
         assert outputs["store_evidence"]["mails"] == CASE.mails
+
+
+async def test_a_mailbox_that_is_away_for_a_moment_is_waited_for(
+    running: Running, connected: dict[str, str], tmp_path: Path
+) -> None:
+    away = tmp_path / "mail.mbox"
+    async with open_office(running, connected | {"SAGA_MAILBOX": str(away)}) as office:
+        saga_id = await running.start(SETUP, title=CASE.title, user_id=PARTNER, query=CASE.query)
+        await running.stated(saga_id, ("store_messages", FactKind.ATTEMPT_FAILED))
+        shutil.copy(MAILBOX, away)
+        assert (await running.ended(SETUP, saga_id)).status == SagaStatus.COMPLETED
+        assert await office.count(EvidenceRow) == CASE.mails
 
 
 TABLES = (CasefileRow, EvidenceRow, SessionRow, SessionUse)
