@@ -24,10 +24,12 @@ async def what_is_kept(settings: ServiceSettings, undone: Sequence[str]) -> Kept
     database = Database(make_engine(settings.url_of(DATABASE.name)))
     try:
         async with database.transaction() as session:
-            left = [
-                await session.scalar(select(func.count()).where(col(table.saga_id).in_(undone)))
-                for table in (CasefileRow, EvidenceRow, SessionUse)
-            ]
+            made = (
+                select(func.count()).where(col(CasefileRow.saga_id).in_(undone)),
+                select(func.count()).where(col(EvidenceRow.saga_id).in_(undone)),
+                select(func.count()).where(col(SessionUse.saga_id).in_(undone), ~col(SessionUse.left)),
+            )
+            left = [await session.scalar(query) for query in made]
             return Kept(
                 casefiles=await session.scalar(select(func.count()).select_from(CasefileRow)) or 0,
                 evidence=await session.scalar(select(func.count()).select_from(EvidenceRow)) or 0,

@@ -132,7 +132,7 @@ async def _others_in(session: AsyncSession, casefile_id: str, saga_id: str) -> l
     stored = select(EvidenceRow.saga_id).where(
         EvidenceRow.casefile_id == casefile_id, EvidenceRow.saga_id != saga_id
     )
-    used = select(SessionUse.session_id).where(SessionUse.saga_id != saga_id)
+    used = select(SessionUse.session_id).where(SessionUse.saga_id != saga_id, ~col(SessionUse.left))
     linked = select(SessionRow.session_id).where(
         SessionRow.casefile_id == casefile_id,
         col(SessionRow.kept) | col(SessionRow.session_id).in_(used),

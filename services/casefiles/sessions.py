@@ -81,10 +81,10 @@ async def leave(session: AsyncSession, saga_id: str, step: str) -> None:
     if use is None:
         return
     row = await _row(session, use.session_id)
-    await session.delete(use)
+    use.left = True
     await session.flush()
-    others = select(SessionUse.saga_id).where(SessionUse.session_id == row.session_id).limit(1)
-    used = (await session.exec(others)).first() is not None
+    staying = (SessionUse.session_id == row.session_id, ~col(SessionUse.left))
+    used = (await session.exec(select(SessionUse.saga_id).where(*staying).limit(1))).first() is not None
     if not used and not row.kept:
         await session.delete(row)
     elif use.linked and not used:

@@ -54,7 +54,10 @@ class SessionRow(SQLModel, table=True):
 
 
 class SessionUse(SQLModel, table=True):
-    """A saga that works in a session. `linked`: it has linked the session to the casefile."""
+    """A saga that works in a session. `linked`: it has linked the session to the casefile.
+
+    `left`: it was undone, so that it is in the history only.
+    """
 
     __tablename__ = "casefile_session_uses"
 
@@ -63,6 +66,7 @@ class SessionUse(SQLModel, table=True):
     step: str = Field(primary_key=True)
     definition: str
     linked: bool = False
+    left: bool = False
     at: datetime = Field(sa_type=UtcText)
 
 

@@ -176,6 +176,15 @@ async def test_the_history_of_a_session_shows_every_execution(
     await theo("GET", place, 404)
 
 
+async def test_what_was_undone_stays_in_the_history(steps: Steps, marta: Asker) -> None:
+    _, session_id = await a_worked_on_casefile(steps)
+    await steps.undo(create_session, CreateSession(), "s2")
+    shown = (await marta("GET", f"{SESSIONS}/{session_id}/executions"))["items"]
+    assert [(one["step"], one["state"]) for one in shown if one["saga_id"] == "s2"] == [
+        ("create_session", "undone"), ("store_evidence", "refused")
+    ]  # fmt: skip
+
+
 async def test_a_session_is_found_or_opened_and_linked(marta: Asker, theo: Asker) -> None:
     casefile_id = (await marta("POST", CASEFILES, 201, json=NEW))["casefile_id"]
     opened = await theo("POST", SESSIONS, 201, json={"kind": "chat", "name": "lunch"})

@@ -59,7 +59,8 @@ class Office:
             return list((await session.exec(select(table))).all())
 
     async def count(self, table: type[Any]) -> int:
-        return len(await self.rows(table))
+        """How many rows there are; sagas that have left a session are history."""
+        return sum(not getattr(row, "left", False) for row in await self.rows(table))
 
     async def remove(self, *tables: type[Any]) -> None:
         async with self.database.transaction() as session:
