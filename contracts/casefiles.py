@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.actions import ActionContract
+from contracts.casefile_examples import EXAMPLES
 from contracts.evidence import (
     MAX_FILES,
     MAX_MAILS,
@@ -22,6 +23,8 @@ from contracts.evidence import (
     Report,
     Sheet,
 )
+from contracts.policies import NO_POLICY, Policy
+from contracts.retries import ExponentialRetry, FixedRetry
 
 UserId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}$")]
 RecordId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
@@ -69,7 +72,7 @@ class AnalyseCasefile(_Contract):
 
 
 class CreateCasefile(_Contract):
-    """`user_id` becomes the owner; without one it is `local`, as in scripts that name nobody."""
+    """`user_id` becomes the owner, else for whom the saga runs, else `local`."""
 
     title: Title
     user_id: UserId | None = None
@@ -87,7 +90,7 @@ class CasefileCreated(_Contract):
 class CreateSession(_Contract):
     """Find or create. A session belongs to a user and has a name; without one, it is the casefile's, or `default`.
 
-    Without `user_id` it is the owner's of the casefile.
+    Without `user_id` it is of whom the saga runs for, else of the casefile's owner.
     """
 
     kind: SessionKind = "tool"
@@ -242,44 +245,88 @@ class FindingsMerged(_Contract):
     report: Report
 
 
+# A database may be busy for a moment, a mailbox or a drive away for minutes.
+QUICKLY = FixedRetry(max_attempts=3, delay_s=0.2)
+PATIENTLY = ExponentialRetry(max_attempts=6, delay_s=0.5, max_delay_s=30.0)
+
+POLICY = Policy(retry=QUICKLY)
+_OUTSIDE = Policy(retry=PATIENTLY)
+
+
 def _action(
-    verb: str, given: type[BaseModel], stated: type[BaseModel], description: str, *, compensable: bool = False
+    verb: str,
+    given: type[BaseModel],
+    stated: type[BaseModel],
+    description: str,
+    *,
+    category: str,
+    compensable: bool = False,
+    policy: Policy = NO_POLICY,
 ) -> ActionContract:
     return ActionContract(
-        name=f"casefiles.{verb}", input=given, output=stated, compensable=compensable, description=description
+        name=f"casefiles.{verb}",
+        input=given,
+        output=stated,
+        compensable=compensable,
+        description=description,
+        category=category,
+        examples=(EXAMPLES[verb],),
+        policy=policy,
     )
 
 
 ACTIONS: tuple[ActionContract, ...] = (
     _action(
-        "create_casefile", CreateCasefile, CasefileCreated,
-        "Open a casefile; undo: remove it.", compensable=True,
+        "create_casefile", CreateCasefile, CasefileCreated, "Open a casefile; undo: remove it.",
+        category="records", compensable=True,
     ),
     _action(
         "create_session", CreateSession, SessionOpened,
         "Find or create a session; undo: leave it, and remove it if nobody else has used it.",
-        compensable=True,
+        category="records", compensable=True,
     ),
     _action(
         "link_session", LinkSession, SessionLinked,
-        "Link a session to a casefile; undo: link it to the one before.", compensable=True,
+        "Link a session to a casefile; undo: link it to the one before.",
+        category="records", compensable=True,
     ),
-    _action("search_mail", SearchMail, MailFound, "Search the mailbox."),
-    _action("list_files", ListFiles, FilesListed, "List the drive's files."),
-    _action("read_sheets", ReadSheets, SheetsRead, "Read CSV and XLSX files as tables, many at once."),
+    _action(
+        "search_mail", SearchMail, MailFound, "Search the mailbox.",
+        category="connectors", policy=_OUTSIDE,
+    ),
+    _action(
+        "list_files", ListFiles, FilesListed, "List the drive's files.",
+        category="connectors", policy=_OUTSIDE,
+    ),
+    _action(
+        "read_sheets", ReadSheets, SheetsRead, "Read CSV and XLSX files as tables, many at once.",
+        category="connectors", policy=_OUTSIDE,
+    ),
     _action(
         "store_messages", StoreMessages, MessagesStored,
-        "Search the mailbox and store what is found; undo: remove it.", compensable=True,
+        "Search the mailbox and store what is found; undo: remove it.",
+        category="evidence", compensable=True, policy=_OUTSIDE,
     ),
     _action(
         "store_evidence", StoreEvidence, EvidenceStored,
-        "Store mails, files and tables in the casefile; undo: remove them.", compensable=True,
+        "Store mails, files and tables in the casefile; undo: remove them.",
+        category="evidence", compensable=True,
     ),
-    _action("fetch_evidence", FetchEvidence, EvidenceFetched, "Fetch what the casefile holds."),
-    _action("process_mails", ProcessMails, MailsProcessed, "Find who wrote, and what is claimed."),
-    _action("process_files", ProcessFiles, FilesProcessed, "Find what is booked, and what is there twice."),
+    _action(
+        "fetch_evidence", FetchEvidence, EvidenceFetched, "Fetch what the casefile holds.",
+        category="evidence",
+    ),
+    _action(
+        "process_mails", ProcessMails, MailsProcessed, "Find who wrote, and what is claimed.",
+        category="analysis",
+    ),
+    _action(
+        "process_files", ProcessFiles, FilesProcessed, "Find what is booked, and what is there twice.",
+        category="analysis",
+    ),
     _action(
         "merge_findings", MergeFindings, FindingsMerged,
-        "Compare claims with bookings and store the report; undo: remove it.", compensable=True,
+        "Compare claims with bookings and store the report; undo: remove it.",
+        category="analysis", compensable=True,
     ),
 )  # fmt: skip

@@ -1,101 +1,103 @@
-"""The three workflows of casefiles, as tables: step - after - input."""
+"""The three workflows of casefiles, built in code.
 
-from typing import Any
+They say their retries, which policies say for other workflows, because whoever runs an export knows no policies.
+"""
 
-from contracts.definition import SagaDefinition, Step
-from contracts.retries import ExponentialRetry, FixedRetry, RetryPolicy
+from contracts.casefiles import PATIENTLY, QUICKLY, AnalyseCasefile, GatherEvidence, SetUpCasefile
+from saga.sdk.builder import WorkflowBuilder
 
-QUICKLY = FixedRetry(max_attempts=3, delay_s=0.2)
-PATIENTLY = ExponentialRetry(max_attempts=6, delay_s=0.5, max_delay_s=30.0)
-HERE: dict[str, Any] = {"casefile_id": "${input.casefile_id}", "user_id": "${input.user_id}"}
 _DEADLINE_S = 600
+_HERE = {"casefile_id": "${input.casefile_id}", "user_id": "${input.user_id}"}
 
 
-def row(
-    name: str,
-    *after: str,
-    retry: RetryPolicy = QUICKLY,
-    timeout_s: float = 30.0,
-    action: str = "",
-    **given: Any,
-) -> Step:
-    """One line of a table: the step, what it follows, its patience, and what it is told."""
-    return Step(
-        name=name,
-        action=f"casefiles.{action or name}",
-        after=after,
-        input=given,
-        retry=retry,
-        timeout_s=timeout_s,
+def workflow(name: str, description: str) -> WorkflowBuilder:
+    """A workflow of the domain, still without steps."""
+    return (
+        WorkflowBuilder(name, domain="casefiles")
+        .with_description(description)
+        .with_version("1")
+        .with_timeout(_DEADLINE_S)
+        .with_retry(QUICKLY)
     )
 
 
-SETUP = SagaDefinition(
-    name="casefile-setup",
-    description="Open a casefile and a session on it, and store the mails that belong to it: one after the other.",
-    input_type="casefiles.SetUpCasefile",
-    deadline_s=_DEADLINE_S,
-    steps=(
-        row(
-            "create_casefile",
-            title="${input.title}",
-            user_id="${input.user_id}",
-            grants="${input.grants:-[]}",
-        ),
-        row("create_session", "create_casefile", casefile_id="${steps.create_casefile.casefile_id}"),
-        row("store_messages", "create_session", query="${input.query}", retry=PATIENTLY),
-    ),
+SETUP = (
+    workflow("casefile-setup", "Open a casefile and a session on it, and store the mails that belong to it.")
+    .with_input(SetUpCasefile)
+    .with_execution_mode("sequential")
+    .add_step(
+        "create_casefile",
+        params={
+            "title": "${input.title}",
+            "user_id": "${input.user_id}",
+            "grants": "${input.grants:-[]}",
+        },
+    )
+    .add_step("create_session", params={"casefile_id": "${steps.create_casefile.casefile_id}"})
+    .add_step("store_messages", params={"query": "${input.query}"}, retry=PATIENTLY)
+    .build()
 )
 
-GATHER = SagaDefinition(
-    name="casefile-gather",
-    description="Search mails, list files and read tables side by side; store all of it, or nothing.",
-    input_type="casefiles.GatherEvidence",
-    deadline_s=_DEADLINE_S,
-    steps=(
-        row("create_session", **HERE),
-        row("search_mail", "create_session", query="${input.query}", retry=PATIENTLY),
-        row("list_files", "create_session", pattern="${input.files}", retry=PATIENTLY),
-        row("read_sheets", "create_session", patterns="${input.sheets}", retry=PATIENTLY),
-        row(
-            "store_evidence",
-            "search_mail",
-            "list_files",
-            "read_sheets",
-            **HERE,
-            mails="${steps.search_mail.mails}",
-            files="${steps.list_files.files}",
-            sheets="${steps.read_sheets.sheets}",
-        ),
-    ),
+GATHER = (
+    workflow(
+        "casefile-gather", "Search mails, list files and read tables side by side; store all, or nothing."
+    )
+    .with_input(GatherEvidence)
+    .with_execution_mode("dag")
+    .add_step("create_session", params=_HERE)
+    .add_step(
+        "search_mail", depends_on=["create_session"], params={"query": "${input.query}"}, retry=PATIENTLY
+    )
+    .add_step(
+        "list_files", depends_on=["create_session"], params={"pattern": "${input.files}"}, retry=PATIENTLY
+    )
+    .add_step(
+        "read_sheets", depends_on=["create_session"], params={"patterns": "${input.sheets}"}, retry=PATIENTLY
+    )
+    .add_step(
+        "store_evidence",
+        depends_on=["search_mail", "list_files", "read_sheets"],
+        params={
+            **_HERE,
+            "mails": "${steps.search_mail.mails}",
+            "files": "${steps.list_files.files}",
+            "sheets": "${steps.read_sheets.sheets}",
+        },
+    )
+    .build()
 )
 
-ANALYSIS = SagaDefinition(
-    name="casefile-analysis",
-    description="Fetch the evidence, process mails and files side by side, merge what was found into a report.",
-    input_type="casefiles.AnalyseCasefile",
-    deadline_s=_DEADLINE_S,
-    steps=(
-        row("create_session", **HERE),
-        row("fetch", "create_session", action="fetch_evidence", **HERE),
-        row("process_mails", "fetch", mails="${steps.fetch.mails}", more="${steps.fetch.more}"),
-        row(
-            "process_files",
-            "fetch",
-            files="${steps.fetch.files}",
-            sheets="${steps.fetch.sheets}",
-            more="${steps.fetch.more}",
-        ),
-        row(
-            "merge",
-            "process_mails",
-            "process_files",
-            action="merge_findings",
-            **HERE,
-            mails="${steps.process_mails.findings}",
-            files="${steps.process_files.findings}",
-        ),
-    ),
+ANALYSIS = (
+    workflow("casefile-analysis", "Process mails and files side by side, merge what was found into a report.")
+    .with_input(AnalyseCasefile)
+    .with_execution_mode("dag")
+    .add_step("create_session", params=_HERE)
+    .add_step("fetch", action="fetch_evidence", depends_on=["create_session"], params=_HERE)
+    .add_step(
+        "process_mails",
+        depends_on=["fetch"],
+        params={"mails": "${steps.fetch.mails}", "more": "${steps.fetch.more}"},
+    )
+    .add_step(
+        "process_files",
+        depends_on=["fetch"],
+        params={
+            "files": "${steps.fetch.files}",
+            "sheets": "${steps.fetch.sheets}",
+            "more": "${steps.fetch.more}",
+        },
+    )
+    .add_step(
+        "merge",
+        action="merge_findings",
+        depends_on=["process_mails", "process_files"],
+        params={
+            **_HERE,
+            "mails": "${steps.process_mails.findings}",
+            "files": "${steps.process_files.findings}",
+        },
+    )
+    .build()
 )
 
 DEFINITIONS = (SETUP, GATHER, ANALYSIS)

@@ -13,8 +13,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from contracts.casefile_records import Evidence
 from contracts.evidence import EvidenceKind, File, Mail, Report, Sheet
 from contracts.ids import new_saga_id
-from saga.action import Refused
+from saga.action import ActionContext, Refused
 from services.casefiles.access import permitted
+from services.casefiles.acting import acting
 from services.casefiles.bounds import fitting
 from services.casefiles.sessions import session_of_saga
 from services.casefiles.tables import CasefileRow, EvidenceRow
@@ -32,6 +33,11 @@ class Place:
     step: str
     casefile_id: str | None
     user_id: str | None
+
+
+def place_of(ctx: ActionContext, casefile_id: str | None, user_id: str | None) -> Place:
+    """The place of a step that is told these."""
+    return Place(saga_id=ctx.saga_id, step=ctx.step, casefile_id=casefile_id, user_id=acting(ctx, user_id))
 
 
 async def casefile_at(session: AsyncSession, place: Place, *, writing: bool) -> CasefileRow:

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from services.casefiles.definitions import DEFINITIONS
+from services.casefiles.sample import MAILBOX
 from tests.docs.test_docs import ROOT, blocks
 
 PAGE = ROOT / "docs/domains/casefiles.md"
@@ -61,6 +62,14 @@ async def test_the_script_of_the_page_runs_as_pasted(tmp_path: Path) -> None:
     assert "casefile-analysis compensated {'code': 'casefile.unknown'" in printed
     done = Counter(re.findall(r"casefile-(?:setup|gather|analysis)@1 (\w+) done", printed))
     assert done == Counter(step.name for definition in DEFINITIONS for step in definition.steps)
+
+
+async def test_the_workflow_in_code_prints_what_the_page_says(tmp_path: Path) -> None:
+    (tmp_path / "setup.py").write_text(blocks(PAGE, "python")[1])
+    environment = {name: value for name, value in os.environ.items() if name != "NATS_URL"}
+    told = environment | {"PYTHONPATH": str(ROOT), "SAGA_MAILBOX": str(MAILBOX)}
+    printed = await output_of(sys.executable, "setup.py", environment=told, folder=tmp_path)
+    assert printed == blocks(PAGE, "text")[0]
 
 
 def test_every_error_is_in_the_page() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from contracts.breakers import BreakerConfig
+from contracts.directives import Directives
 from contracts.subjects import Subjects
 from events.clock import utc_now
 from events.database import Database
@@ -25,7 +26,7 @@ TIMEOUT_S = 20.0
 
 @dataclass
 class Steps:
-    """The step services of one data folder. `skew` moves their clock."""
+    """The step services of one data folder. `skew` moves their clock; `user_id` is for whom the sagas run."""
 
     settings: ServiceSettings
     databases: Databases
@@ -33,6 +34,7 @@ class Steps:
     resources: AsyncExitStack
     breakers: Breakers
     skew: timedelta = timedelta()
+    user_id: str = ""
 
     def now(self) -> datetime:
         return utc_now() + self.skew
@@ -91,6 +93,7 @@ class Steps:
             deadline=None,
             clock=self.now,
             breakers=self.breakers,
+            directives=Directives(user=self.user_id),
             database=database,
             outbox=outbox,
             emits=action.emits,

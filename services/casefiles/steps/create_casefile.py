@@ -4,6 +4,7 @@ from contracts.casefile_records import NewCasefile
 from contracts.casefiles import CasefileCreated, CreateCasefile
 from saga.action import ActionContext, action
 from saga.service import service_app
+from services.casefiles.acting import acting
 from services.casefiles.records import open_casefile, take_back_casefile
 from services.casefiles.tables import DATABASE
 
@@ -17,7 +18,7 @@ async def create_casefile(ctx: ActionContext, command: CreateCasefile) -> Casefi
     opened = await open_casefile(
         ctx.db,
         wanted,
-        owner=command.user_id or NOBODY,
+        owner=acting(ctx, command.user_id) or NOBODY,
         grants=command.grants,
         now=ctx.now(),
         made_by=(ctx.saga_id, ctx.step),

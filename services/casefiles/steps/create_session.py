@@ -3,6 +3,7 @@
 from contracts.casefiles import CreateSession, SessionOpened
 from saga.action import ActionContext, Refused, action
 from saga.service import service_app
+from services.casefiles.acting import acting
 from services.casefiles.sessions import WantedSession, find_or_create, leave
 from services.casefiles.tables import DATABASE, CasefileRow, SessionUse
 
@@ -10,7 +11,7 @@ from services.casefiles.tables import DATABASE, CasefileRow, SessionUse
 @action("casefiles.create_session", database=DATABASE)
 async def create_session(ctx: ActionContext, command: CreateSession) -> SessionOpened:
     wanted = WantedSession(
-        user_id=command.user_id or await _owner(ctx, command.casefile_id),
+        user_id=acting(ctx, command.user_id) or await _owner(ctx, command.casefile_id),
         kind=command.kind,
         name=command.name,
         casefile_id=command.casefile_id,
@@ -33,6 +34,10 @@ async def create_session(ctx: ActionContext, command: CreateSession) -> SessionO
         casefile_id=found.session.casefile_id,
         created=found.created,
     )
+
+
+# A rehearsal is rolled back, so that it may be the real thing.
+create_session.rehearsal(create_session.handler)
 
 
 @create_session.compensation

@@ -4,15 +4,13 @@ from contracts.casefiles import EvidenceFetched, FetchEvidence
 from contracts.evidence import File, Mail, Sheet
 from saga.action import ActionContext, action
 from saga.service import service_app
-from services.casefiles.evidence import Place, casefile_at, newest
+from services.casefiles.evidence import casefile_at, newest, place_of
 from services.casefiles.tables import DATABASE
 
 
-@action("casefiles.fetch_evidence", database=DATABASE)
+@action("casefiles.fetch_evidence", database=DATABASE, reads_only=True)
 async def fetch_evidence(ctx: ActionContext, command: FetchEvidence) -> EvidenceFetched:
-    place = Place(
-        saga_id=ctx.saga_id, step=ctx.step, casefile_id=command.casefile_id, user_id=command.user_id
-    )
+    place = place_of(ctx, command.casefile_id, command.user_id)
     casefile_id = (await casefile_at(ctx.db, place, writing=False)).casefile_id
     mails, more_mails = await newest(ctx.db, casefile_id, "mail", Mail, command.limit)
     files, more_files = await newest(ctx.db, casefile_id, "file", File, command.limit)

@@ -7,7 +7,7 @@ from services.casefiles.connectors import Connectors, connectors
 from services.casefiles.tables import DATABASE
 
 
-@action("casefiles.list_files", database=DATABASE, external=True, resource=connectors)
+@action("casefiles.list_files", database=DATABASE, external=True, resource=connectors, reads_only=True)
 async def list_files(ctx: ActionContext, command: ListFiles) -> FilesListed:
     connected: Connectors = ctx.resource
     files, more = await connected.drive.files(command.pattern, command.limit)

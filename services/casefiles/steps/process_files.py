@@ -7,7 +7,7 @@ from services.casefiles.rules import file_findings
 from services.casefiles.tables import DATABASE
 
 
-@action("casefiles.process_files", database=DATABASE)
+@action("casefiles.process_files", database=DATABASE, reads_only=True)
 async def process_files(ctx: ActionContext, command: ProcessFiles) -> FilesProcessed:
     return FilesProcessed(findings=file_findings(command.files, command.sheets, more=command.more))
 

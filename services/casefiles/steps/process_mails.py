@@ -7,7 +7,7 @@ from services.casefiles.rules import mail_findings
 from services.casefiles.tables import DATABASE
 
 
-@action("casefiles.process_mails", database=DATABASE)
+@action("casefiles.process_mails", database=DATABASE, reads_only=True)
 async def process_mails(ctx: ActionContext, command: ProcessMails) -> MailsProcessed:
     return MailsProcessed(findings=mail_findings(command.mails, more=command.more))
 

@@ -7,7 +7,7 @@ from services.casefiles.connectors import Connectors, connectors
 from services.casefiles.tables import DATABASE
 
 
-@action("casefiles.read_sheets", database=DATABASE, external=True, resource=connectors)
+@action("casefiles.read_sheets", database=DATABASE, external=True, resource=connectors, reads_only=True)
 async def read_sheets(ctx: ActionContext, command: ReadSheets) -> SheetsRead:
     connected: Connectors = ctx.resource
     return SheetsRead(sheets=tuple(await connected.sheets.read(command.patterns, command.max_rows)))

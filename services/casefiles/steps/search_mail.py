@@ -8,7 +8,7 @@ from services.casefiles.searching import search
 from services.casefiles.tables import DATABASE
 
 
-@action("casefiles.search_mail", database=DATABASE, external=True, resource=connectors)
+@action("casefiles.search_mail", database=DATABASE, external=True, resource=connectors, reads_only=True)
 async def search_mail(ctx: ActionContext, command: SearchMail) -> MailFound:
     return await search(ctx, command.query, command.limit)
 

@@ -9,9 +9,7 @@ from services.casefiles.tables import DATABASE
 
 @action("casefiles.store_evidence", database=DATABASE)
 async def store_evidence(ctx: ActionContext, command: StoreEvidence) -> EvidenceStored:
-    place = evidence.Place(
-        saga_id=ctx.saga_id, step=ctx.step, casefile_id=command.casefile_id, user_id=command.user_id
-    )
+    place = evidence.place_of(ctx, command.casefile_id, command.user_id)
     casefile = await evidence.casefile_at(ctx.db, place, writing=True)
     items: list[evidence.Item] = [*command.mails, *command.files, *command.sheets]
     await evidence.store_evidence(ctx.db, casefile, place, items, ctx.now())
@@ -21,6 +19,10 @@ async def store_evidence(ctx: ActionContext, command: StoreEvidence) -> Evidence
         files=len(command.files),
         sheets=len(command.sheets),
     )
+
+
+# A rehearsal is rolled back, so that it may be the real thing.
+store_evidence.rehearsal(store_evidence.handler)
 
 
 @store_evidence.compensation

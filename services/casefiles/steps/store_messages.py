@@ -10,7 +10,7 @@ from events.inbox import EffectKey, require_under_way
 from saga.action import ActionContext, action
 from saga.service import service_app
 from services.casefiles.connectors import connectors
-from services.casefiles.evidence import Place, casefile_at, store_evidence, take_back_evidence
+from services.casefiles.evidence import casefile_at, place_of, store_evidence, take_back_evidence
 from services.casefiles.searching import search
 from services.casefiles.tables import DATABASE
 
@@ -19,9 +19,7 @@ from services.casefiles.tables import DATABASE
 async def store_messages(ctx: ActionContext, command: StoreMessages) -> MessagesStored:
     if ctx.database is None:
         raise InvalidContract("store_messages needs its database")
-    place = Place(
-        saga_id=ctx.saga_id, step=ctx.step, casefile_id=command.casefile_id, user_id=command.user_id
-    )
+    place = place_of(ctx, command.casefile_id, command.user_id)
     found = await search(ctx, command.query, command.limit)
     async with ctx.database.transaction() as session:
         await require_under_way(session, EffectKey(ctx.saga_id, ctx.step))

@@ -12,9 +12,11 @@ from sqlalchemy import delete
 from sqlmodel import select
 
 from contracts.definition import SagaDefinition, Step
+from contracts.directives import Directives
 from contracts.facts import FactKind
 from contracts.retries import FixedRetry
 from events.database import Database, make_engine
+from saga.client import StartOptions
 from saga.domains import domain_actions
 from saga.service import ServiceSettings, serve
 from saga.state import SagaState, SagaStatus
@@ -36,9 +38,12 @@ class Office:
     running: Running
     database: Database
 
-    async def play(self, definition: SagaDefinition, **input: Any) -> tuple[SagaState, dict[str, Any]]:
+    async def play(
+        self, definition: SagaDefinition, dry_run: bool = False, **input: Any
+    ) -> tuple[SagaState, dict[str, Any]]:
         """One saga to its end, and the outputs of its steps."""
-        saga_id = await self.running.start(definition, **input)
+        options = StartOptions(directives=Directives(dry_run=dry_run))
+        saga_id = (await self.running.client.start(definition.ref, input, options)).saga_id
         state = await self.running.ended(definition, saga_id)
         outputs = {
             one.fact.subject: one.fact.data["output"]
@@ -162,7 +167,7 @@ async def test_a_gathering_that_is_refused_leaves_nothing(
 
 
 async def test_a_setup_that_is_refused_takes_its_casefile_back(office: Office) -> None:
-    told = {"title": CASE.title, "user_id": PARTNER, "query": "size:3"}
+    told: dict[str, Any] = {"title": CASE.title, "user_id": PARTNER, "query": "size:3"}
     state, outputs = await office.play(SETUP, **told)
     assert (state.status, failure_of(state)) == (SagaStatus.COMPENSATED, "mailbox.query")
     assert outputs.keys() == {"create_casefile", "create_session"}
@@ -175,6 +180,18 @@ async def test_who_may_only_read_gets_no_report_stored(office: Office) -> None:
     state, outputs = await office.play(ANALYSIS, casefile_id=casefile_id, user_id=CLERK)
     assert (state.status, failure_of(state)) == (SagaStatus.COMPENSATED, "casefile.forbidden")
     assert outputs.keys() == {"create_session", "fetch", "process_mails", "process_files"}
+    assert [await office.count(table) for table in TABLES] == before
+
+
+async def test_a_dry_run_reads_and_stores_nothing(office: Office) -> None:
+    casefile_id = await office.set_up()
+    before = [await office.count(table) for table in TABLES]
+    state, outputs = await office.play(GATHER, dry_run=True, **gathering(CASE, casefile_id))
+    assert state.status == SagaStatus.COMPLETED, state.abort
+    assert outputs["store_evidence"]["mails"] == CASE.mails
+    state, outputs = await office.play(ANALYSIS, dry_run=True, casefile_id=casefile_id, user_id=PARTNER)
+    assert state.status == SagaStatus.COMPLETED, state.abort
+    assert outputs["merge"]["report"]["mails"] == CASE.mails
     assert [await office.count(table) for table in TABLES] == before
 
 

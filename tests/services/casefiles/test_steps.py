@@ -10,7 +10,9 @@ import pytest
 from pydantic import BaseModel
 from sqlmodel import SQLModel, select
 
+from contracts.actions import ActionContract
 from contracts.casefiles import (
+    ACTIONS,
     CasefileCreated,
     CreateCasefile,
     CreateSession,
@@ -383,3 +385,26 @@ async def test_the_history_of_a_session_comes_in_pages(steps: Steps) -> None:
         ("list_files", "refused"), ("store_evidence", "done"), ("create_session", "done"),
         ("create_casefile", "done"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("contract", ACTIONS, ids=lambda contract: contract.name)
+def test_the_examples_of_an_action_are_inputs_of_it(contract: ActionContract) -> None:
+    assert contract.category
+    for example in contract.examples:
+        contract.input.model_validate(example)
+
+
+async def test_a_step_acts_for_whom_its_saga_runs_unless_it_is_told(steps: Steps) -> None:
+    steps.user_id = CLERK
+    created: CasefileCreated = await steps.done(create_casefile, CreateCasefile(title="x"), "s1")
+    assert created.owner == CLERK
+    named = CreateCasefile(title="x", user_id=PARTNER, grants=GRANTS)
+    other: CasefileCreated = await steps.done(create_casefile, named, "s2")
+    assert other.owner == PARTNER
+    session = await session_of(steps, "s3", casefile_id=other.casefile_id)
+    assert session.user_id == CLERK
+    steps.user_id = GUEST
+    stored = StoreEvidence(casefile_id=other.casefile_id, mails=MAILS)
+    assert await steps.refused(store_evidence, stored, "s4") == "casefile.forbidden"
+    steps.user_id = "no user"
+    assert await steps.refused(store_evidence, stored, "s5") == "user.invalid"
