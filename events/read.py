@@ -12,7 +12,6 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeout
 from nats.js import api
 from nats.js.errors import NotFoundError
 
@@ -26,6 +25,7 @@ _RETRY_DELAY_S = 0.05
 _REOPEN_S = 0.25
 _INACTIVE_S = 60.0
 _WATCH_BATCH = 256
+_STORY_BATCH = 256
 _WATCH_S = 2.0
 _NOTHING_THERE = ("404", "408")
 
@@ -79,13 +79,8 @@ async def read_facts(bus: Bus, saga_id: str, subjects: Sequence[str]) -> dict[Fa
 async def read_saga(bus: Bus, saga_id: str, saga: str | None = None) -> list[Recorded]:
     """Every fact of one saga, in stream order; what is no fact is a dead letter, and left out."""
     subject = bus.subjects.all_of(saga, saga_id) if saga else bus.subjects.all_of_id(saga_id)
-    last = await read_last(bus, saga_id, [subject])
-    if not last:
-        return []
-    partition = partition_of(saga_id, bus.settings.partitions)
-    story = await _filtered(bus, bus.names.facts(partition), subject, last[-1].sequence)
     facts = []
-    for message in story:
+    for message in await _story(bus, saga_id, subject):
         try:
             facts.append(_decoded(message))
         except InvalidContract as error:
@@ -93,28 +88,40 @@ async def read_saga(bus: Bus, saga_id: str, saga: str | None = None) -> list[Rec
     return facts
 
 
+async def _story(bus: Bus, saga_id: str, subject: str) -> list[StreamMessage]:
+    """Every message of one saga: the last of each subject, and what came before it where there is more than one.
+
+    Found by the server's index of subjects: no consumer that would have to look through the stream.
+    """
+    last = await read_last(bus, saga_id, [subject])
+    if not last:
+        return []
+    stream = bus.names.facts(partition_of(saga_id, bus.settings.partitions))
+    # Counted after the reading, so that none of what it left out is missed.
+    with answered(stream):
+        info = await bus.jetstream.stream_info(stream, subjects_filter=subject)
+    counts = info.state.subjects or {}
+    story = {message.sequence: message for message in last}
+    for message in last:
+        if counts.get(message.subject, 0) > 1:
+            story |= {one.sequence: one for one in await _earlier(bus, stream, message)}
+    return [story[sequence] for sequence in sorted(story)]
+
+
+async def _earlier(bus: Bus, stream: str, last: StreamMessage) -> list[StreamMessage]:
+    """The messages on a message's subject before it."""
+    found: list[StreamMessage] = []
+    while True:
+        after = found[-1].sequence + 1 if found else 1
+        request = {"seq": after, "batch": _STORY_BATCH, "next_by_subj": last.subject}
+        batch = await _direct_get(bus, stream, request)
+        found += [message for message in batch if message.sequence < last.sequence]
+        if not batch or batch[-1].sequence >= last.sequence:
+            return found
+
+
 def _decoded(message: StreamMessage) -> Recorded:
     return Recorded(message.sequence, Fact.decode(message.payload))
-
-
-async def _filtered(bus: Bus, stream: str, subject: str, until: int) -> list[StreamMessage]:
-    found: list[StreamMessage] = []
-    config = api.ConsumerConfig(
-        filter_subject=subject,
-        ack_policy=api.AckPolicy.NONE,
-        mem_storage=True,
-        inactive_threshold=30,
-        num_replicas=1,
-    )
-    subscription = await bus.jetstream.pull_subscribe(subject, stream=stream, config=config)
-    try:
-        while not found or found[-1].sequence < until:
-            found += [_delivered(message)[0] for message in await subscription.fetch(256, timeout=2)]
-    except NatsTimeout as error:
-        raise ReadFailed(f"{stream}: the story of {subject} did not arrive in time") from error
-    finally:
-        await subscription.unsubscribe()
-    return found
 
 
 async def stored(bus: Bus, stream: str, **which: Any) -> api.RawStreamMsg | None:

@@ -168,23 +168,29 @@ def log_violations(sagas: Mapping[str, Audited], log: LogRows) -> Iterator[Viola
             detail = f"the log has no row; the stream says {saga.at_log.status}"
             yield Violation(saga_id, Breach(Invariant.LOG_EQUALS_STREAM, SAGA_STEP, detail))
             continue
-        yield from _differences(saga_id, SAGA_STEP, _SAGA_FIELDS, row, saga.at_log)
-        for name, state in saga.at_log.steps.items():
-            if name in steps:
-                yield from _differences(saga_id, name, _STEP_FIELDS, steps[name], state)
-            elif state.sequence:
-                detail = f"the log has no row; the stream says {state.status}"
-                yield Violation(saga_id, Breach(Invariant.LOG_EQUALS_STREAM, name, detail))
+        for step, detail in state_differences(saga.at_log, row, steps):
+            yield Violation(saga_id, Breach(Invariant.LOG_EQUALS_STREAM, step, detail))
+
+
+def state_differences(
+    state: SagaState, row: Mapping[str, Any], steps: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """Where the log's rows of one saga say otherwise than its state: a step or `_saga`, and what is different."""
+    yield from _differences(SAGA_STEP, _SAGA_FIELDS, row, state)
+    for name, step in state.steps.items():
+        if name in steps:
+            yield from _differences(name, _STEP_FIELDS, steps[name], step)
+        elif step.sequence:
+            yield name, f"the log has no row; the stream says {step.status}"
 
 
 def _differences(
-    saga_id: str, step: str, fields: Iterable[str], row: Mapping[str, Any], state: object
-) -> Iterator[Violation]:
+    step: str, fields: Iterable[str], row: Mapping[str, Any], state: object
+) -> Iterator[tuple[str, str]]:
     for name in fields:
         said, true = row[name], getattr(state, name)
         if said != true:
-            detail = f"the log says {name} {said!s}, the stream {true!s}"
-            yield Violation(saga_id, Breach(Invariant.LOG_EQUALS_STREAM, step, detail))
+            yield step, f"the log says {name} {said!s}, the stream {true!s}"
 
 
 async def read_log(database: Database) -> LogRows:

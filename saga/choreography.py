@@ -35,6 +35,7 @@ from contracts.graph import Graph
 from contracts.references import Scope
 from saga.conditions import holds
 from saga.decisions import (
+    Before,
     Compensate,
     Decision,
     GiveUp,
@@ -149,7 +150,7 @@ def _decide_wave(definition: SagaDefinition, step: str, facts: Facts, trigger: T
         return Ignore(f"the step is already closed: {said}")
     if rest := rests(facts, step, undoing=True):
         return _rest(step, facts, trigger, rest)
-    before = _before_the_abort(facts)
+    before = Before(facts, facts[ABORTED_KEY].sequence)
     at_work = _at_work(step, facts)
     ended = bool(_first(facts, step, SPOKEN) or rests(before, step, undoing=False))
     if at_work is None and not ended and trigger.sequence != _last_cause(definition, step, before):
@@ -165,11 +166,6 @@ def _decide_wave(definition: SagaDefinition, step: str, facts: Facts, trigger: T
     if (step, FactKind.COMPENSATION_FAILED) in facts and (wanted := skip_wanted(facts, step)):
         return GiveUp(**_words(wanted))
     return _close(step, facts, trigger)
-
-
-def _before_the_abort(facts: Facts) -> Facts:
-    abort = facts[ABORTED_KEY].sequence
-    return {key: recorded for key, recorded in facts.items() if recorded.sequence < abort}
 
 
 def _at_work(step: str, facts: Facts) -> int | None:

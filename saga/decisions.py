@@ -1,10 +1,11 @@
 """What a participant has heard, and what the core answers: values, no rules."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from contracts.facts import FactKey
+from contracts.facts import FactKey, Facts, Recorded
 from contracts.failure import Failure
 from contracts.references import Scope
 
@@ -21,6 +22,26 @@ class Trigger:
     key: FactKey
     owner: bool = False
     refused: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Before(Mapping[FactKey, Recorded]):
+    """The facts before a sequence; each is looked for in `facts` when it is asked for."""
+
+    facts: Facts
+    sequence: int
+
+    def __getitem__(self, key: FactKey) -> Recorded:
+        found = self.facts[key]
+        if found.sequence >= self.sequence:
+            raise KeyError(key)
+        return found
+
+    def __iter__(self) -> Iterator[FactKey]:
+        return (key for key in self.facts if key in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 @dataclass(slots=True)

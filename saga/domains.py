@@ -51,6 +51,11 @@ def domain_definitions(domain: str) -> tuple[SagaDefinition, ...]:
     return definitions
 
 
+def shipped_definitions() -> list[SagaDefinition]:
+    """The definitions of all domains."""
+    return [found for domain in DOMAINS for found in domain_definitions(domain)]
+
+
 def domain_customized(domain: str, config: Mapping[str, Any]) -> tuple[SagaDefinition, tuple[str, ...]]:
     """A definition made from a domain's configuration, and warnings for its author.
 

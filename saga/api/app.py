@@ -29,6 +29,7 @@ from saga.api import (
     orchestrations,
     policies,
     problems,
+    replays,
     sagas,
     triggers,
     workflow_templates,
@@ -52,8 +53,9 @@ type Next = Callable[[Request], Awaitable[Response]]
 def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The API, and what domains answer beside it."""
     modules = (
-        sagas, interventions, executions, metrics, orchestrations, dead_letters, breakers, definitions,
-        actions, policies, health, orchestration_health, triggers, hooks, workflows, workflow_templates,
+        sagas, replays, interventions, executions, metrics, orchestrations, dead_letters, breakers,
+        definitions, actions, policies, health, orchestration_health, triggers, hooks, workflows,
+        workflow_templates,
     )  # fmt: skip
     return routed("Saga log", [*(module.router(parts) for module in modules), *more])
 

@@ -1,7 +1,7 @@
 """The command `saga`. Commands import what they need when they run, so that `saga --help` is fast.
 
 Exit codes: 0 ok, 2 usage, 3 not found, 4 conflict, 6 unreachable, 7 timeout, 8 saga failed or audit violated,
-9 saga compensated.
+9 saga compensated, 10 a comparison or check found something.
 """
 
 import sys
@@ -19,6 +19,7 @@ from saga.cli import (
     export,
     intervene,
     policy,
+    replay,
     rule,
     run,
     simulate,
@@ -50,6 +51,7 @@ app.add_typer(webhook.app, name="webhook")
 app.add_typer(rule.app, name="rule")
 app.add_typer(step.app, name="step")
 app.add_typer(export.app, name="export")
+replay.add_to(app)
 audit.add_to(app)
 simulate.add_to(app)
 run.add_to(app)

@@ -64,15 +64,14 @@ def simulate(
 def _wanted(definition: str | None) -> list[Any]:
     from pydantic import ValidationError
 
-    from contracts.actions import DOMAINS
     from contracts.definition import SagaDefinition
     from contracts.facts import explain
     from contracts.failure import InvalidContract, NotFound
     from saga.cli.remote import read_document
-    from saga.domains import domain_definitions
+    from saga.domains import shipped_definitions
     from saga.simulate.corpus import CORPUS
 
-    shipped = [found for domain in DOMAINS for found in domain_definitions(domain)]
+    shipped = shipped_definitions()
     if definition is None:
         return [*CORPUS, *shipped]
     if Path(definition).suffix in (".json", ".yaml", ".yml") or definition == "-":

@@ -197,7 +197,7 @@ async def test_an_undo_that_failed_is_tried_again_when_a_person_says_so(
         )
         del world.undo_behaviours["b"]
         await running.client.retry(saga_id, "b", **WHO)
-        state = await running.ended(GIVES_UP, saga_id)
+        state = await running.until(GIVES_UP, saga_id, lambda state: state.ended)
     assert state.status == SagaStatus.COMPENSATED
     assert world.done[-1] == "undo a"
     attempts = [
@@ -222,7 +222,7 @@ async def test_an_undo_that_is_given_up_lets_the_wave_go_on_and_the_saga_has_fai
     async with running.serving(*(world.action(name, **options) for name in "abc")):
         saga_id = await wait_for_a_person(running, world)
         await running.client.skip(saga_id, "b", **WHO)
-        state = await running.ended(GIVES_UP, saga_id)
+        state = await running.until(GIVES_UP, saga_id, lambda state: state.ended)
     assert state.status == SagaStatus.FAILED
     assert state.steps["b"].status == StepStatus.COMPENSATION_SKIPPED
     assert state.steps["a"].status == StepStatus.COMPENSATED

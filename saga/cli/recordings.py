@@ -1,0 +1,46 @@
+"""Recorded facts as the command line finds them: a file, stdin, and the definitions that go with them."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from contracts.definition import SagaDefinition
+from contracts.facts import explain
+from contracts.failure import InvalidContract, NotFound
+from saga.cli.remote import read_document
+from saga.recording import Recording, read_recording
+
+
+def read_file(file: str) -> Recording:
+    """The recording in a file, or on stdin for `-`. Raises NotFound, InvalidContract with the line's number."""
+    if file == "-":
+        return read_recording(sys.stdin)
+    try:
+        with Path(file).open() as lines:
+            return read_recording(lines)
+    except OSError as error:
+        raise NotFound(f"{file}: {error.strerror}") from error
+
+
+def read_definition(file: Path) -> SagaDefinition:
+    """A definition in JSON or YAML. Raises NotFound, InvalidContract."""
+    try:
+        return SagaDefinition.model_validate(read_document(str(file)))
+    except ValidationError as error:
+        raise InvalidContract(f"{file}: {explain(error)}") from error
+
+
+def definitions_at_hand(file: Path | None) -> Callable[[str], SagaDefinition | None]:
+    """Finds, by `name@version`, the definition in the file, else those that are shipped."""
+    given = read_definition(file) if file else None
+
+    def known(ref: str) -> SagaDefinition | None:
+        if given is not None and given.ref == ref:
+            return given
+        from saga.domains import shipped_definitions
+
+        return next((one for one in shipped_definitions() if one.ref == ref), None)
+
+    return known

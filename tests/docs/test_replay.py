@@ -1,0 +1,66 @@
+"""The debugging story, run as pasted on a running system."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
+    """The environment of a shell whose folder has `.venv`, beside a running `saga up`."""
+    if shutil.which("sh") is None:
+        pytest.skip("the story is a shell session")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    environment = {name: value for name, value in os.environ.items() if name != "NATS_URL"}
+    system = await asyncio.create_subprocess_exec(
+        ".venv/bin/saga", "up", "--port", "0", cwd=tmp_path, env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    assert system.stderr is not None
+    said: dict[str, str] = {}
+    try:
+        async with asyncio.timeout(60):
+            while "stop" not in said:
+                line = (await system.stderr.readline()).decode()
+                assert line, "saga up ended at its start"
+                word, _, rest = line.strip().partition(" ")
+                said[word] = rest.split()[0] if rest.split() else ""
+        api = said["API"].removesuffix("/api/v1")
+        yield environment | {"SAGA_API_URL": api, "NATS_URL": said["bus"], "COLUMNS": "160"}
+    finally:
+        system.send_signal(signal.SIGTERM)
+        await system.wait()
+
+
+async def run_story(page: str, environment: dict[str, str], folder: Path) -> str:
+    """All its shell blocks in one shell, as pasted; what they wrote."""
+    blocks = re.findall(r"```sh\n(.*?)```", (GUIDES / page).read_text(), re.DOTALL)
+    shell = await asyncio.create_subprocess_exec(
+        "sh", "-e", "-c", "\n".join(blocks), cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await shell.communicate()
+    assert shell.returncode == 0, out.decode()
+    return out.decode()
+
+
+async def test_the_story_of_the_lost_payment_is_true(shop: dict[str, str], tmp_path: Path) -> None:
+    told = await run_story("replay.md", shop, tmp_path)
+    assert "exit code 9" in told
+    for line in (
+        "the saga turned round, because execute_mmo failed",
+        "execute_mmo: running -> failed",
+        "the log says what the stream says",
+    ):
+        assert line in told
+    assert re.search(r"execute_mmo +stand_down +the saga is aborted, and the step refused", told)
+    assert told.count("the saga started") == 3
