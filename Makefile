@@ -14,7 +14,7 @@ help:
 	@echo "make check     format, lint, types, imports"
 	@echo "make faults    break a running system (SAGAS=200, FAULT=name, SEED=1)"
 	@echo "make cluster   the same on a cluster of three, short"
-	@echo "make bench     measure: against a hand-written chain, and replays"
+	@echo "make bench     measure: against a hand-written chain, replays, a rebuild"
 	@echo "make format    format the code"
 	@echo "make golden    write the exports that tests compare with"
 	@echo "make schemas   export the contracts"

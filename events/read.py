@@ -144,9 +144,18 @@ def answered(stream: str) -> Iterator[None]:
 
 async def last_sequence(bus: Bus, partition: int) -> int:
     """The sequence of the newest message in a partition; 0 if it is empty. Raises NotFound if it is not there."""
+    return int((await _state(bus, partition)).last_seq)
+
+
+async def first_sequence(bus: Bus, partition: int) -> int:
+    """The sequence of the oldest message that a partition still keeps, or of the next one. Raises NotFound."""
+    return max(int((await _state(bus, partition)).first_seq), 1)
+
+
+async def _state(bus: Bus, partition: int) -> api.StreamState:
     stream = bus.names.facts(partition)
     try:
-        return int((await bus.jetstream.stream_info(stream)).state.last_seq)
+        return (await bus.jetstream.stream_info(stream)).state
     except NotFoundError as error:
         raise NotFound(
             f"no stream {stream}: nothing was ever served on this bus (saga up, saga serve)"

@@ -18,6 +18,7 @@ from saga.cli import (
     dlq,
     export,
     intervene,
+    log,
     policy,
     replay,
     rule,
@@ -52,6 +53,7 @@ app.add_typer(rule.app, name="rule")
 app.add_typer(step.app, name="step")
 app.add_typer(export.app, name="export")
 replay.add_to(app)
+app.add_typer(log.app, name="log")
 audit.add_to(app)
 simulate.add_to(app)
 run.add_to(app)

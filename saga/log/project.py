@@ -6,7 +6,7 @@ aside with the reason, and the log goes on.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from saga.log.write import Batch, Followed, Statements, Unstorable, write
 from saga.state import advance, initial
 
 _MAX_LABEL = 64
+_MAX_ENDED = 4096
 log = structlog.get_logger(__name__)
 
 APPLIED = Counter("saga_log_facts_total", "Facts applied to the log", ["partition"])
@@ -70,6 +71,7 @@ class Projector:
         self._partitions = partitions
         self._statements = Statements(database.engine.dialect)
         self._following: dict[str, Followed] = {}
+        self._ended: dict[str, Followed] = {}
         self._writing = asyncio.Lock()
         self._changed = asyncio.Condition()
         self.positions: dict[int, int] = {}
@@ -120,13 +122,22 @@ class Projector:
         except BaseException:
             # What was folded in memory was not stored: fold it again from what is.
             self._following.clear()
+            self._ended.clear()
             raise
         ended = [saga_id for saga_id, followed in batch.touched.items() if followed.state.ended]
-        for saga_id in ended:
-            self._following.pop(saga_id, None)
-        await self._applied(partition, newest, batch)
         stated = set(batch.stated)
+        self._forget(ended, stated)
+        await self._applied(partition, newest, batch)
         return [saga_id for saga_id in ended if saga_id not in stated]
+
+    def _forget(self, ended: Sequence[str], stated: Container[str]) -> None:
+        """No longer keep what has ended in memory, but for its outcome, which will be stated soon."""
+        for saga_id in ended:
+            followed = self._following.pop(saga_id)
+            if saga_id not in stated:
+                self._ended[saga_id] = followed
+        while len(self._ended) > _MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     async def _applied(self, partition: int, sequence: int, batch: Batch) -> None:
         self.positions[partition] = sequence
@@ -183,6 +194,7 @@ class Projector:
         this = (rejected.c.partition == partition) & (rejected.c.sequence == sequence)
         async with self._writing:
             self._following.pop(fact.sagaid, None)
+            self._ended.pop(fact.sagaid, None)
             async with self._database.engine.begin() as connection:
                 row = (await connection.execute(select(rejected).where(this))).first()
                 if row is None:
@@ -221,7 +233,7 @@ class Projector:
     async def _followed(self, connection: AsyncConnection, fact: Fact) -> Followed:
         followed = self._following.get(fact.sagaid)
         if followed is None:
-            followed = await self._take_up(connection, fact)
+            followed = self._ended.pop(fact.sagaid, None) or await self._take_up(connection, fact)
             self._following[fact.sagaid] = followed
         return followed
 

@@ -63,15 +63,18 @@ class Statement:
     async def run(self, connection: AsyncConnection, rows: Iterable[dict[str, Any]]) -> None:
         if self.defaults:
             rows = [{**self.defaults, **row} for row in rows]
-        values = [
-            tuple(
-                row[name] if convert is None or row[name] is None else convert(row[name])
-                for name, convert in self.columns
-            )
-            for row in rows
-        ]
+        names = [name for name, _ in self.columns]
+        converts = [(at, convert) for at, (_, convert) in enumerate(self.columns) if convert is not None]
+        values = [_converted([row[name] for name in names], converts) for row in rows]
         if values:
             await connection.exec_driver_sql(self.sql, values)
+
+
+def _converted(values: list[Any], converts: Iterable[tuple[int, Callable[[Any], Any]]]) -> tuple[Any, ...]:
+    for at, convert in converts:
+        if values[at] is not None:
+            values[at] = convert(values[at])
+    return tuple(values)
 
 
 class Statements:

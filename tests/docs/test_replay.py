@@ -1,4 +1,4 @@
-"""The debugging story, run as pasted on a running system."""
+"""The guides to debugging, run as pasted on a running system."""
 
 import asyncio
 import os
@@ -35,7 +35,8 @@ async def shop(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
                 word, _, rest = line.strip().partition(" ")
                 said[word] = rest.split()[0] if rest.split() else ""
         api = said["API"].removesuffix("/api/v1")
-        yield environment | {"SAGA_API_URL": api, "NATS_URL": said["bus"], "COLUMNS": "160"}
+        data = {"SAGA_DATA": str(tmp_path / ".saga")}
+        yield environment | data | {"SAGA_API_URL": api, "NATS_URL": said["bus"], "COLUMNS": "160"}
     finally:
         system.send_signal(signal.SIGTERM)
         await system.wait()
@@ -64,3 +65,11 @@ async def test_the_story_of_the_lost_payment_is_true(shop: dict[str, str], tmp_p
         assert line in told
     assert re.search(r"execute_mmo +stand_down +the saga is aborted, and the step refused", told)
     assert told.count("the saga started") == 3
+
+
+async def test_the_log_is_verified_and_rebuilt_as_the_guide_says(
+    shop: dict[str, str], tmp_path: Path
+) -> None:
+    told = await run_story("rebuild.md", shop, tmp_path)
+    assert len(re.findall(r"different +0\b", told)) == 2
+    assert (tmp_path / "fresh.db").exists()
