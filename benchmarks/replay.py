@@ -57,7 +57,7 @@ async def _filled(facts: int) -> AsyncIterator[tuple[Bus, Definitions, list[str]
         folder = Path(name)
         async with (
             EmbeddedServer(find_binary(os.environ), folder / "nats", sync_interval="2m") as server,
-            await Bus.connect(BusSettings(url=server.url)) as bus,
+            await Bus.connect(BusSettings(url=server.url, publish_timeout_s=60)) as bus,
         ):
             await declare(bus)
             async with Definitions.open(bus) as definitions:

@@ -17,6 +17,7 @@ from saga.cli import (
     definitions,
     dlq,
     export,
+    graph,
     intervene,
     log,
     policy,
@@ -54,6 +55,7 @@ app.add_typer(step.app, name="step")
 app.add_typer(export.app, name="export")
 replay.add_to(app)
 app.add_typer(log.app, name="log")
+graph.add_to(app)
 audit.add_to(app)
 simulate.add_to(app)
 run.add_to(app)

@@ -37,10 +37,18 @@ def definitions_at_hand(file: Path | None) -> Callable[[str], SagaDefinition | N
     given = read_definition(file) if file else None
 
     def known(ref: str) -> SagaDefinition | None:
-        if given is not None and given.ref == ref:
-            return given
-        from saga.domains import shipped_definitions
-
-        return next((one for one in shipped_definitions() if one.ref == ref), None)
+        return given if given is not None and given.ref == ref else shipped_definition(ref)
 
     return known
+
+
+def is_file(what: str) -> bool:
+    """Whether this names a file of a definition, and not a definition or a saga."""
+    return Path(what).suffix in (".json", ".yaml", ".yml")
+
+
+def shipped_definition(ref: str) -> SagaDefinition | None:
+    """The one that is shipped, by name or `name@version`."""
+    from saga.domains import shipped_definitions
+
+    return next((one for one in reversed(shipped_definitions()) if ref in (one.ref, one.name)), None)

@@ -73,3 +73,15 @@ async def test_the_log_is_verified_and_rebuilt_as_the_guide_says(
     told = await run_story("rebuild.md", shop, tmp_path)
     assert len(re.findall(r"different +0\b", told)) == 2
     assert (tmp_path / "fresh.db").exists()
+
+
+async def test_everything_is_drawn_as_the_guide_says(shop: dict[str, str], tmp_path: Path) -> None:
+    payment = next(iter(re.findall(r"<<'JSON'\n(.*?)\nJSON", (GUIDES / "replay.md").read_text(), re.DOTALL)))
+    start = f".venv/bin/saga start payment-standard --input - --wait <<'JSON' || true\n{payment}\nJSON\n"
+    (tmp_path / "start.sh").write_text(start)
+    shell = await asyncio.create_subprocess_exec("sh", "start.sh", cwd=tmp_path, env=shop)
+    assert await shell.wait() == 0
+    await run_story("graphs.md", shop, tmp_path)
+    assert "aborted: step execute_mmo" in (tmp_path / "path.svg").read_text()
+    assert "payments.confirm_payment" in (tmp_path / "system.svg").read_text()
+    assert (tmp_path / "payment-standard.mmd").read_text().startswith("flowchart TD")
