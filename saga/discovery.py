@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from contracts.definition import SagaDefinition
 from events.bus import Bus
 from events.listeners import listeners
-from saga.diagrams.topology import Heard, Presence
+from saga.listening import Heard, Presence
 
 
 @dataclass(frozen=True, slots=True)

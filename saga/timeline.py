@@ -31,10 +31,15 @@ def timeline(facts: Sequence[Recorded]) -> list[Moment]:
             offset_ms=round((recorded.fact.time - begun).total_seconds() * 1000, 3) if begun else 0.0,
             step=recorded.fact.subject,
             kind=recorded.fact.kind,
-            text=_told(recorded.fact.subject, recorded.fact.kind, recorded.fact.data),
+            text=told(recorded),
         )
         for recorded in facts
     ]
+
+
+def told(recorded: Recorded) -> str:
+    """What one fact says, as a sentence."""
+    return _told(recorded.fact.subject, recorded.fact.kind, recorded.fact.data)
 
 
 _PLAIN: dict[str, str] = {

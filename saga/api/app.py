@@ -29,6 +29,7 @@ from saga.api import (
     orchestrations,
     policies,
     problems,
+    reasons,
     replays,
     sagas,
     triggers,
@@ -53,8 +54,8 @@ type Next = Callable[[Request], Awaitable[Response]]
 def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The API, and what domains answer beside it."""
     modules = (
-        sagas, replays, interventions, executions, metrics, orchestrations, dead_letters, breakers,
-        definitions, actions, policies, health, orchestration_health, triggers, hooks, workflows,
+        reasons, sagas, replays, interventions, executions, metrics, orchestrations, dead_letters,
+        breakers, definitions, actions, policies, health, orchestration_health, triggers, hooks, workflows,
         workflow_templates,
     )  # fmt: skip
     return routed("Saga log", [*(module.router(parts) for module in modules), *more])

@@ -38,7 +38,7 @@ def router(parts: Parts) -> APIRouter:
         until: Annotated[str | None, Query(max_length=64, description="a sequence or an instant")] = None,
     ) -> ReplayAnswer:
         end = read_until(until) if until else None
-        played = await _facts(parts, saga_id)
+        played = await facts_of(parts, saga_id)
         differences, behind = await _compared(parts, saga_id, played)
         return ReplayAnswer(
             saga_id=saga_id,
@@ -52,8 +52,8 @@ def router(parts: Parts) -> APIRouter:
     return routes
 
 
-async def _facts(parts: Parts, saga_id: str) -> Played:
-    """From the stream; what the stream no longer keeps whole, from the log."""
+async def facts_of(parts: Parts, saga_id: str) -> Played:
+    """From the stream; what the stream no longer keeps whole, from the log. Raises NotFound."""
     facts: list[Recorded] = await read_saga(parts.bus, saga_id)
     if not facts or facts[0].fact.key != STARTED_KEY:
         facts = await parts.queries.facts(saga_id)

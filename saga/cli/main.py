@@ -29,6 +29,7 @@ from saga.cli import (
     trail,
     trigger,
     webhook,
+    why,
 )
 from saga.cli.options import DEFAULT_API, Api, Output
 from saga.cli.output import Format, say, write
@@ -56,6 +57,7 @@ app.add_typer(export.app, name="export")
 replay.add_to(app)
 app.add_typer(log.app, name="log")
 graph.add_to(app)
+why.add_to(app)
 audit.add_to(app)
 simulate.add_to(app)
 run.add_to(app)

@@ -2,40 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from contracts.definition import SagaDefinition
 from contracts.facts import FactKind
 from contracts.subjects import SAGA_STEP
 from saga.diagrams.model import Arrow, Box, Diagram, Look
+from saga.listening import Heard, Presence
 
 _FORWARD = {FactKind.STARTED, FactKind.COMPLETED, FactKind.SKIPPED, FactKind.FAILED}
 _BACK = {FactKind.COMPENSATED, FactKind.STOOD_DOWN, FactKind.COMPENSATION_SKIPPED}
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """That an action hears a kind of fact of a step of a saga."""
-
-    action: str
-    saga: str
-    step: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """Whether a replica of an action asks for work or has some, and how many messages wait for one."""
-
-    alive: bool = False
-    pending: int = 0
-    in_flight: int = 0
-
-    def with_more(self, other: "Presence") -> "Presence":
-        """Of two partitions together."""
-        return Presence(
-            self.alive or other.alive, self.pending + other.pending, self.in_flight + other.in_flight
-        )
 
 
 def topology_diagram(

@@ -93,6 +93,17 @@ class Queries:
         more = len(rows) > limit
         return Page(page, _write_cursor(page[-1], wanted) if more else None, as_of)
 
+    async def silent(self, before: datetime, limit: int) -> list[dict[str, Any]]:
+        """Sagas under way of which nothing was heard since `before`, the longest silent first."""
+        query = (
+            select(_SAGAS)
+            .where(_SAGAS.c.status.not_in([status.value for status in ENDED]), _SAGAS.c.updated_at < before)
+            .order_by(_SAGAS.c.updated_at, _SAGAS.c.saga_id)
+            .limit(limit)
+        )
+        async with self._database.reading() as connection:
+            return [dict(row._mapping) for row in await connection.execute(query)]
+
     async def count(self, wanted: Filter) -> int:
         async with self._database.reading() as connection:
             query = _filtered(select(func.count()).select_from(_SAGAS), wanted)

@@ -61,6 +61,9 @@ async def test_the_story_of_the_lost_payment_is_true(shop: dict[str, str], tmp_p
         "the saga turned round, because execute_mmo failed",
         "execute_mmo: running -> failed",
         "the log says what the stream says",
+        "settle_payment (payments.settle_payment): never",
+        "it had to wait for the later steps; the last of them, lock_exchange_rate, closed with #15",
+        "none of the 0 sagas that are silent for 60 s is stuck",
     ):
         assert line in told
     assert re.search(r"execute_mmo +stand_down +the saga is aborted, and the step refused", told)

@@ -19,8 +19,9 @@ from saga.diagrams.mermaid import write_mermaid
 from saga.diagrams.model import Arrow, Box, Diagram, Look
 from saga.diagrams.path import path_diagram
 from saga.diagrams.svg import write_svg
-from saga.diagrams.topology import Heard, Presence, topology_diagram
+from saga.diagrams.topology import topology_diagram
 from saga.discovery import discover
+from saga.listening import Heard, Presence
 from saga.simulate.corpus import definition
 from saga.simulate.stream import simulated_fact
 from saga.topology import consumers_for
