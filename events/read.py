@@ -78,9 +78,8 @@ async def read_facts(bus: Bus, saga_id: str, subjects: Sequence[str]) -> dict[Fa
 
 async def read_saga(bus: Bus, saga_id: str, saga: str | None = None) -> list[Recorded]:
     """Every fact of one saga, in stream order; what is no fact is a dead letter, and left out."""
-    subject = bus.subjects.all_of(saga, saga_id) if saga else bus.subjects.all_of_id(saga_id)
     facts = []
-    for message in await _story(bus, saga_id, subject):
+    for message in await read_story(bus, saga_id, saga):
         try:
             facts.append(_decoded(message))
         except InvalidContract as error:
@@ -88,11 +87,12 @@ async def read_saga(bus: Bus, saga_id: str, saga: str | None = None) -> list[Rec
     return facts
 
 
-async def _story(bus: Bus, saga_id: str, subject: str) -> list[StreamMessage]:
-    """Every message of one saga: the last of each subject, and what came before it where there is more than one.
+async def read_story(bus: Bus, saga_id: str, saga: str | None = None) -> list[StreamMessage]:
+    """Every message of one saga, in stream order: the last of each subject, and what came before it.
 
     Found by the server's index of subjects: no consumer that would have to look through the stream.
     """
+    subject = bus.subjects.all_of(saga, saga_id) if saga else bus.subjects.all_of_id(saga_id)
     last = await read_last(bus, saga_id, [subject])
     if not last:
         return []

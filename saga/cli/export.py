@@ -1,4 +1,4 @@
-"""`saga export`: a definition for another engine."""
+"""`saga export`: a definition for another engine; sagas, for another environment, are `saga.cli.record`."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from saga.cli.output import say
 
-app = typer.Typer(no_args_is_help=True, help="Definitions for other engines: argo.")
+app = typer.Typer(no_args_is_help=True, help="Definitions for other engines: argo. Sagas as JSON lines.")
 
 
 @app.command()

@@ -1,15 +1,15 @@
 """`saga log rebuild|verify`: the saga log made anew from the stream, and held against it."""
 
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from saga.cli.options import Output
-from saga.cli.output import Format, say, write
+from saga.cli.output import Format, progress, say, write
 
 DIFFERENT = 10
 _SHOWN = 20
@@ -108,7 +108,7 @@ async def _project(stack: AsyncExitStack, target: str, old: Any) -> dict[str, An
     definitions = await stack.enter_async_context(Definitions.open(bus))
     rebuilt = await stack.enter_async_context(open_log(target))
     begun = monotonic()
-    with _progress() as tell:
+    with progress("projecting") as tell:
         messages = await rebuild(bus, definitions, rebuilt, old=old, tell=tell)
     took_s = monotonic() - begun
     found = Comparison() if old is None else await compare(old, rebuilt)
@@ -193,19 +193,6 @@ async def _existing(url: str, *, named: bool) -> AsyncIterator[Any]:
         yield database
     finally:
         await database.close()
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """A bar on stderr, if somebody looks at it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("projecting", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _show(report: dict[str, Any], output: Format) -> None:

@@ -21,6 +21,7 @@ from saga.cli import (
     intervene,
     log,
     policy,
+    record,
     replay,
     rule,
     run,
@@ -58,6 +59,7 @@ replay.add_to(app)
 app.add_typer(log.app, name="log")
 graph.add_to(app)
 why.add_to(app)
+record.add_to(app, export.app)
 audit.add_to(app)
 simulate.add_to(app)
 run.add_to(app)

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -33,6 +34,19 @@ def write(rows: Sequence[dict[str, Any]] | dict[str, Any], form: Format, columns
             print(yaml.safe_dump(json.loads(json.dumps(rows, default=str)), sort_keys=False), end="")
         case Format.TABLE:
             _table(rows, columns)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, if somebody looks at it: call it with how much is done, and of how much."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _table(rows: Sequence[dict[str, Any]] | dict[str, Any], columns: Sequence[str]) -> None:

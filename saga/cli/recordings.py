@@ -8,20 +8,21 @@ from pydantic import ValidationError
 
 from contracts.definition import SagaDefinition
 from contracts.facts import explain
-from contracts.failure import InvalidContract, NotFound
+from contracts.failure import InvalidContract
+from saga.archive import archived_lines, read_lines
 from saga.cli.remote import read_document
 from saga.recording import Recording, read_recording
 
 
-def read_file(file: str) -> Recording:
-    """The recording in a file, or on stdin for `-`. Raises NotFound, InvalidContract with the line's number."""
+def read_file(file: str, only: str | None = None) -> Recording:
+    """The recording in a file (compressed, if it ends in .zst), an archive's folder, or on stdin for `-`.
+
+    `only`: of this saga. Raises NotFound, InvalidContract with the number of the line that is wrong.
+    """
     if file == "-":
-        return read_recording(sys.stdin)
-    try:
-        with Path(file).open() as lines:
-            return read_recording(lines)
-    except OSError as error:
-        raise NotFound(f"{file}: {error.strerror}") from error
+        return read_recording(sys.stdin, only)
+    path = Path(file)
+    return read_recording(archived_lines(path) if path.is_dir() else read_lines(path), only)
 
 
 def read_definition(file: Path) -> SagaDefinition:

@@ -12,7 +12,10 @@ DIFFERENT = 10
 
 SagaId = Annotated[str | None, typer.Argument(help="Which saga; may be left out if a file holds only one.")]
 File = Annotated[
-    str | None, typer.Option("--file", help="Recorded facts instead of the stream: JSON lines, or -.")
+    str | None,
+    typer.Option(
+        "--file", help="Recorded facts instead of the stream: JSON lines (.zst too), an archive, -."
+    ),
 ]
 DefinitionFile = Annotated[
     Path | None,
@@ -75,7 +78,7 @@ def _recorded(file: str, saga_id: str | None, definition: Path | None, until: st
     from saga.replay import read_until, up_to
     from saga.sources import from_recording
 
-    played = from_recording(read_file(file), saga_id, definitions_at_hand(definition))
+    played = from_recording(read_file(file, saga_id), saga_id, definitions_at_hand(definition))
     facts = up_to(played.facts, read_until(until) if until else None)
     return {
         "saga_id": played.facts[0].fact.sagaid,

@@ -78,13 +78,28 @@ async def test_the_log_is_verified_and_rebuilt_as_the_guide_says(
     assert (tmp_path / "fresh.db").exists()
 
 
-async def test_everything_is_drawn_as_the_guide_says(shop: dict[str, str], tmp_path: Path) -> None:
+async def pay(shop: dict[str, str], folder: Path) -> None:
+    """The payment of the story, to a wallet that is blocked."""
     payment = next(iter(re.findall(r"<<'JSON'\n(.*?)\nJSON", (GUIDES / "replay.md").read_text(), re.DOTALL)))
     start = f".venv/bin/saga start payment-standard --input - --wait <<'JSON' || true\n{payment}\nJSON\n"
-    (tmp_path / "start.sh").write_text(start)
-    shell = await asyncio.create_subprocess_exec("sh", "start.sh", cwd=tmp_path, env=shop)
+    (folder / "start.sh").write_text(start)
+    shell = await asyncio.create_subprocess_exec("sh", "start.sh", cwd=folder, env=shop)
     assert await shell.wait() == 0
+
+
+async def test_everything_is_drawn_as_the_guide_says(shop: dict[str, str], tmp_path: Path) -> None:
+    await pay(shop, tmp_path)
     await run_story("graphs.md", shop, tmp_path)
     assert "aborted: step execute_mmo" in (tmp_path / "path.svg").read_text()
     assert "payments.confirm_payment" in (tmp_path / "system.svg").read_text()
     assert (tmp_path / "payment-standard.mmd").read_text().startswith("flowchart TD")
+
+
+async def test_sagas_go_out_and_in_as_the_guide_says(shop: dict[str, str], tmp_path: Path) -> None:
+    await pay(shop, tmp_path)
+    told = await run_story("recordings.md", shop, tmp_path)
+    assert re.search(r"sagas +1\b", told)
+    assert re.search(r"damaged +0\b", told)
+    copied = (tmp_path / "copy.jsonl").read_text()
+    assert '"phone": "[redacted]"' in copied
+    assert "+254712123999" not in copied

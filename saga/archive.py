@@ -1,0 +1,195 @@
+"""Archives: what is older than a time, out of the stream into compressed files that can still be replayed.
+
+A folder holds segments (JSON lines of a recording, compressed by zstd, each with the definitions it needs) and
+`manifest.json`, which names each with its checksum. A segment is written beside its place, synced and renamed, and
+then the manifest is, so that what the manifest names is whole, whenever the process dies; an archive that is
+continued goes on after its last segment. Nothing is taken out of the stream: its own retention does that.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from pathlib import Path
+
+import zstandard
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from contracts.facts import Fact, explain
+from contracts.failure import Conflict, InvalidContract, NotFound
+from events.bus import Bus
+from events.clock import Clock, utc_now
+from events.definitions import Definitions
+from events.read import StreamMessage, first_sequence, follow, last_sequence
+from saga.exporting import fact_in
+from saga.recording import definition_line, header_line, message_line
+
+MANIFEST = "manifest.json"
+SUFFIX = ".jsonl.zst"
+MESSAGES = 50_000
+_LEVEL = 9
+_CHUNK = 1 << 20
+
+type Tell = Callable[[int, int], None]
+"""Called with how many messages are done, and how many there are at most."""
+
+
+class Segment(BaseModel):
+    """One file. `missing`: messages before it that the stream no longer kept when it was written."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    partition: int
+    first: int
+    last: int
+    messages: int
+    missing: int = 0
+    first_at: datetime
+    last_at: datetime
+    bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What an archive holds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = 1
+    namespace: str
+    segments: tuple[Segment, ...] = ()
+
+    def last(self, partition: int) -> int:
+        """The newest sequence of a partition that is archived; 0 if none is."""
+        return max((one.last for one in self.segments if one.partition == partition), default=0)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises NotFound, and InvalidContract if it is none."""
+    file = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise NotFound(f"no archive in {folder}: {error.strerror}") from error
+    except ValidationError as error:
+        raise InvalidContract(f"{file}: {explain(error)}") from error
+
+
+async def archive(
+    bus: Bus,
+    definitions: Definitions,
+    folder: Path,
+    before: datetime,
+    *,
+    tell: Tell,
+    segment: int = MESSAGES,
+    clock: Clock = utc_now,
+) -> list[Segment]:
+    """Archive what was stored before an instant and is not archived yet; the segments that are new.
+
+    Raises Conflict if the folder holds the archive of another namespace.
+    """
+    manifest = _opened(folder, bus.settings.namespace)
+    written: list[Segment] = []
+    for partition in range(bus.settings.partitions):
+        newest, after = await last_sequence(bus, partition), manifest.last(partition)
+        kept_from = await first_sequence(bus, partition)
+        gathered: list[StreamMessage] = []
+        async with aclosing(follow(bus, partition, after, pause_s=0.001)) as batches:
+            while newest > max(after, kept_from - 1):
+                batch = await anext(batches)
+                old = [message for message in batch if message.stored_at < before]
+                gathered += old
+                over = len(old) < len(batch) or batch[-1].sequence >= newest
+                while len(gathered) >= segment or (over and gathered):
+                    new = await _write(folder, definitions, partition, after, gathered[:segment], clock())
+                    manifest = manifest.model_copy(update={"segments": (*manifest.segments, new)})
+                    _put(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
+                    written.append(new)
+                    after, gathered = new.last, gathered[segment:]
+                    tell(after, newest)
+                if over:
+                    break
+    return written
+
+
+def _opened(folder: Path, namespace: str) -> Manifest:
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = read_manifest(folder) if (folder / MANIFEST).exists() else Manifest(namespace=namespace)
+    if manifest.namespace != namespace:
+        raise Conflict(f"{folder} is the archive of namespace {manifest.namespace!r}: choose another folder")
+    return manifest
+
+
+async def _write(
+    folder: Path, definitions: Definitions, partition: int, after: int, messages: Sequence[StreamMessage],
+    now: datetime,
+) -> Segment:  # fmt: skip
+    facts = [fact_in(message) for message in messages]
+    refs = {fact.definition: None for fact in facts if fact is not None}
+    known = [one for ref in refs if (one := await definitions.fetch(ref)) is not None]
+    lines = [header_line(now, None), *map(definition_line, known)]
+    pairs: list[tuple[StreamMessage, Fact | None]] = list(zip(messages, facts, strict=True))
+    lines += [message_line(partition, message, fact, None) for message, fact in pairs]
+    content = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(
+        "".join(f"{line}\n" for line in lines).encode()
+    )
+    first, last = messages[0], messages[-1]
+    name = f"facts-{partition}-{first.sequence:012d}-{last.sequence:012d}{SUFFIX}"
+    _put(folder / name, content)
+    return Segment(
+        file=name, partition=partition, first=first.sequence, last=last.sequence, messages=len(messages),
+        missing=first.sequence - after - 1, first_at=first.stored_at, last_at=last.stored_at,
+        bytes=len(content), sha256=hashlib.sha256(content).hexdigest(),
+    )  # fmt: skip
+
+
+def _put(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all, on disk when this returns."""
+    beside = file.with_name(f"{file.name}.part")
+    with beside.open("wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    beside.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_lines(file: Path) -> Iterator[str]:
+    """The lines of a file, compressed or not. Raises NotFound, and InvalidContract if it is damaged."""
+    try:
+        with file.open("rb") as raw:
+            stream = zstandard.ZstdDecompressor().stream_reader(raw) if file.suffix == ".zst" else raw
+            yield from io.TextIOWrapper(io.BufferedReader(stream, _CHUNK), "utf-8")
+    except OSError as error:
+        raise NotFound(f"{file}: {error.strerror}") from error
+    except (zstandard.ZstdError, UnicodeDecodeError) as error:
+        raise InvalidContract(f"{file} is damaged: {error}") from error
+
+
+def archived_lines(folder: Path) -> Iterator[str]:
+    """The lines of all segments, each checked by its checksum first. Raises NotFound, InvalidContract."""
+    for one in read_manifest(folder).segments:
+        if problem := problem_of(folder, one):
+            raise InvalidContract(problem)
+        yield from read_lines(folder / one.file)
+
+
+def problem_of(folder: Path, segment: Segment) -> str:
+    """What is wrong with a segment's file; empty if it is as it was written."""
+    file = folder / segment.file
+    try:
+        with file.open("rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        return f"{file}: {error.strerror}"
+    return (
+        "" if found == segment.sha256 else f"{file} is damaged: its checksum is not the one in the manifest"
+    )

@@ -1,0 +1,189 @@
+"""`saga export sagas`, `saga import`, `saga archive`: sagas as files, and back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from saga.cli.options import Output
+from saga.cli.output import Format, say, write
+
+DAMAGED = 10
+
+SagaIds = Annotated[list[str] | None, typer.Argument(help="These sagas; without any, the filters choose.")]
+OfDefinition = Annotated[str | None, typer.Option("--def", help="Only sagas of name or name@version.")]
+Since = Annotated[str | None, typer.Option(help="Only sagas that began at or after: 2026-01-31T08:00:00Z")]
+Before = Annotated[str | None, typer.Option(help="Only sagas that began before.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Into this file, compressed if it ends in .zst.")]
+Redact = Annotated[list[str] | None, typer.Option(help="Another field to take out; may be given again.")]
+Plain = Annotated[bool, typer.Option("--no-redaction", help="Leave secrets and personal data in it.")]
+Live = Annotated[
+    bool, typer.Option("--live", help="Though somebody serves these actions, and may go on with them.")
+]
+Folder = Annotated[Path, typer.Argument(help="The archive's folder.")]
+OlderThan = Annotated[
+    float, typer.Option("--older-than-s", min=0, help="What is at least so many seconds old.")
+]
+Verify = Annotated[bool, typer.Option("--verify", help="Only check every file against its checksum.")]
+
+
+def add_to(app: typer.Typer, exports: typer.Typer) -> None:
+    """Make these commands known."""
+    exports.command("sagas")(export)
+    app.command("import")(import_)
+    app.command()(archive)
+
+
+def export(
+    saga_id: SagaIds = None, definition: OfDefinition = None, since: Since = None, before: Before = None,
+    out: Out = None, redact: Redact = None, plain: Plain = False,
+) -> None:  # fmt: skip
+    """Sagas from the stream as JSON lines, with their definitions, without secrets and personal data.
+
+    Reads the bus in NATS_URL and changes nothing.
+    """
+    from contracts.failure import InvalidContract
+    from saga.cli.session import run
+    from saga.exporting import Chosen
+    from saga.hooks.redaction import Redactor
+
+    if plain and redact:
+        raise InvalidContract("--no-redaction takes nothing out: leave --redact out")
+    chosen = Chosen(
+        saga_ids=tuple(saga_id or ()), definition=definition, since=_instant(since), before=_instant(before)
+    )
+    redactor = None if plain else Redactor(fields=frozenset(redact or ()))
+    with _writer(out) as tell:
+        run(_export(chosen, redactor, tell))
+
+
+def import_(
+    file: Annotated[
+        str, typer.Argument(help="A recording: JSON lines (.zst too), an archive's folder, or -.")
+    ],
+    live: Live = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """State recorded facts on the bus in NATS_URL, where nobody serves their actions. A repeat states nothing."""
+    from saga.cli.recordings import read_file
+    from saga.cli.session import run
+    from saga.recording import contracts_hash
+
+    recording = read_file(file)
+    if recording.header and recording.header.get("contracts") != contracts_hash():
+        say("it was recorded under other schemas of facts: every fact is checked against those of now")
+    if recording.undecodable:
+        say(f"{recording.undecodable} messages that are no facts are left out")
+    write(run(_import(recording, live=live)), output)
+
+
+def archive(
+    folder: Folder, older_than_s: OlderThan = 86_400, verify: Verify = False, output: Output = Format.TABLE
+) -> None:
+    """Old facts from the stream into compressed files with checksums; `saga replay --file FOLDER` reads them.
+
+    Reads the bus in NATS_URL; run it again to go on. Exit code 10 if a file is damaged (--verify).
+    """
+    from saga.archive import problem_of, read_manifest
+    from saga.cli.session import run
+
+    if not verify:
+        segments = run(_archive(folder, older_than_s))
+        for one in segments:
+            if one["missing"]:
+                say(f"{one['missing']} messages before {one['first']} were no longer in the stream")
+        write(segments, output, ("file", "messages", "bytes", "first_at", "last_at"))
+        return
+    manifest = read_manifest(folder)
+    problems = [problem for one in manifest.segments if (problem := problem_of(folder, one))]
+    for problem in problems:
+        say(problem)
+    messages = sum(one.messages for one in manifest.segments)
+    write({"segments": len(manifest.segments), "messages": messages, "damaged": len(problems)}, output)
+    if problems:
+        raise typer.Exit(DAMAGED)
+
+
+async def _export(chosen: Any, redactor: Any, tell: Any) -> None:
+    from contextlib import aclosing
+
+    from events.bus import Bus
+    from events.definitions import Definitions
+    from events.settings import BusSettings
+    from saga.exporting import export
+
+    async with await Bus.connect(BusSettings()) as bus, Definitions.open(bus) as definitions:
+        async with aclosing(export(bus, definitions, chosen, redactor)) as lines:
+            async for line in lines:
+                tell(line)
+
+
+async def _import(recording: Any, *, live: bool) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from events.bus import Bus
+    from events.definitions import Definitions
+    from events.settings import BusSettings
+    from events.streams import declare
+    from saga.exporting import import_recording
+
+    async with await Bus.connect(BusSettings()) as bus:
+        await declare(bus)
+        async with Definitions.open(bus) as definitions:
+            return asdict(await import_recording(bus, definitions, recording, live=live))
+
+
+async def _archive(folder: Path, older_than_s: float) -> list[dict[str, Any]]:
+    from datetime import timedelta
+
+    from events.bus import Bus
+    from events.clock import utc_now
+    from events.definitions import Definitions
+    from events.settings import BusSettings
+    from saga.archive import archive
+    from saga.cli.output import progress
+
+    async with await Bus.connect(BusSettings()) as bus, Definitions.open(bus) as definitions:
+        with progress("archiving") as tell:
+            before = utc_now() - timedelta(seconds=older_than_s)
+            written = await archive(bus, definitions, folder, before, tell=tell)
+    return [segment.model_dump(mode="json") for segment in written]
+
+
+@contextmanager
+def _writer(out: Path | None) -> Iterator[Any]:
+    """Takes lines: to stdout, or into a file that is there only when it is whole."""
+    if out is None:
+        yield print
+        return
+    import io
+
+    import zstandard
+
+    beside = out.with_name(f"{out.name}.part")
+    try:
+        with beside.open("wb") as raw:
+            packed = zstandard.ZstdCompressor(write_checksum=True).stream_writer(raw)
+            with io.TextIOWrapper(packed if out.suffix == ".zst" else raw, "utf-8") as text:
+                yield lambda line: text.write(f"{line}\n")
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    beside.replace(out)
+    say(f"in {out}")
+
+
+def _instant(text: str | None) -> Any:
+    from datetime import datetime
+
+    from contracts.failure import InvalidContract
+    from saga.replay import read_until
+
+    if text is None:
+        return None
+    instant = read_until(text)
+    if not isinstance(instant, datetime):
+        raise InvalidContract(f"{text!r} is no instant with its zone, as in 2026-01-31T12:00:00Z")
+    return instant
