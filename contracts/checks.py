@@ -15,7 +15,7 @@ from contracts.actions import DOMAINS, ActionContract, domain_actions
 from contracts.definition import SagaDefinition, Step
 from contracts.failure import InvalidContract
 from contracts.pointers import Problem, child
-from contracts.references import Use, compile_template
+from contracts.references import Reference, Use, compile_template
 
 type Schema = dict[str, Any] | bool
 type FindContract = Callable[[str], ActionContract | None]
@@ -143,19 +143,42 @@ def _place(value: Any, location: tuple[int | str, ...], *, keep_last: bool) -> s
 
 
 def _reference_problems(known: _Known, use: Use) -> Iterator[Problem]:
-    reference = use.reference
-    path = reference.path
+    schema, path, named = _refers_to(known, use.reference)
+    if schema is not None and (missing := _missing(schema, schema, path)):
+        yield Problem(use.pointer, f"${{{use.reference.text}}}: {named} has {missing}")
+
+
+def _refers_to(
+    known: _Known, reference: Reference
+) -> tuple[dict[str, Any] | None, tuple[str | int, ...], str]:
+    """The schema that a reference leads into, the path within it, and what to call it; None if not known."""
     if reference.step is None:
-        model = _input_model(known.input_type) if known.input_type else None
+        model, path = _input_model(known.input_type) if known.input_type else None, reference.path
         schema = _schema(model) if model else known.input_schema
     else:
         step = known.steps.get(reference.step)
         contract = known.find(step.action) if step else None
-        model, path = (contract.output if contract else None), path[1:]
+        model, path = (contract.output if contract else None), reference.path[1:]
         schema = _schema(model) if model else None
-    if schema is not None and (missing := _missing(schema, schema, path)):
-        named = model.__name__ if model else "the input's schema"
-        yield Problem(use.pointer, f"${{{reference.text}}}: {named} has {missing}")
+    return schema, path, model.__name__ if model else "the input's schema"
+
+
+def listed_values(definition: SagaDefinition, reference: Reference) -> list[Any] | None:
+    """The only values that a reference can yield, if a contract lists them."""
+    known = _Known(definition.by_name, definition.input_type, definition.input_schema, contract_of)
+    root, path, _ = _refers_to(known, reference)
+    schema: Schema = root if root is not None else True
+    for part in (*path, None):
+        while isinstance(schema, dict) and "$ref" in schema:
+            schema = _definition(root or {}, schema["$ref"])
+        if not isinstance(schema, dict):
+            return None
+        if part is not None:
+            schema = schema.get("properties", {}).get(part, True)
+    if not isinstance(schema, dict):
+        return None
+    values: list[Any] | None = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    return values
 
 
 def _missing(schema: Schema, root: dict[str, Any], path: tuple[str | int, ...]) -> str:

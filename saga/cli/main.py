@@ -14,6 +14,7 @@ from saga.cli import (
     actions,
     audit,
     breaker,
+    check,
     definitions,
     dlq,
     export,
@@ -60,6 +61,7 @@ app.add_typer(log.app, name="log")
 graph.add_to(app)
 why.add_to(app)
 record.add_to(app, export.app)
+check.add_to(app)
 audit.add_to(app)
 simulate.add_to(app)
 run.add_to(app)
