@@ -83,6 +83,14 @@ async def _facts(bus: Bus, chosen: Chosen) -> AsyncIterator[tuple[int, StreamMes
             yield partition, message, fact
 
 
+async def stories(bus: Bus, chosen: Chosen) -> dict[str, list[Recorded]]:
+    """The facts of the sagas that are meant, each in stream order. Raises NotFound as `export` does."""
+    found: dict[str, list[Recorded]] = {}
+    async for _, message, fact in _facts(bus, chosen):
+        found.setdefault(fact.sagaid, []).append(Recorded(message.sequence, fact))
+    return found
+
+
 def fact_in(message: StreamMessage) -> Fact | None:
     """What a message says; None if it is no fact."""
     try:

@@ -31,6 +31,7 @@ from saga.cli import (
     trail,
     trigger,
     webhook,
+    whatif,
     why,
 )
 from saga.cli.options import DEFAULT_API, Api, Output
@@ -62,6 +63,7 @@ graph.add_to(app)
 why.add_to(app)
 record.add_to(app, export.app)
 check.add_to(app)
+whatif.add_to(app)
 audit.add_to(app)
 simulate.add_to(app)
 run.add_to(app)

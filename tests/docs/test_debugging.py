@@ -103,3 +103,13 @@ async def test_sagas_go_out_and_in_as_the_guide_says(shop: dict[str, str], tmp_p
     copied = (tmp_path / "copy.jsonl").read_text()
     assert '"phone": "[redacted]"' in copied
     assert "+254712123999" not in copied
+
+
+async def test_a_new_version_is_tried_on_recorded_sagas_as_the_guide_says(
+    shop: dict[str, str], tmp_path: Path
+) -> None:
+    await pay(shop, tmp_path)
+    told = await run_story("what-if.md", shop, tmp_path)
+    assert told.count("exit code 10") == 2
+    assert re.search(r"1 +optimize_route +end +completed +skipped", told)
+    assert re.search(r"another way from #\d+: optimize_route, end: was completed, would be skipped", told)

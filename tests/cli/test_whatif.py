@@ -1,0 +1,103 @@
+"""`saga what-if`, run as people run it: as a process, over real sagas in a stream and in a file."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.definition import SagaDefinition
+from tests.saga.small import CHAIN, actions, refuse
+from tests.world import Running, World
+
+
+class Cli:
+    """Runs `saga` on the bus of the test, over one saga that completed and one that was undone."""
+
+    def __init__(self, running: Running, folder: Path, completed: str, undone: str) -> None:
+        settings = running.bus.settings
+        self.environment = {**os.environ, "NATS_URL": settings.url, "SAGA_BUS_NAMESPACE": settings.namespace}
+        self.folder, self.completed, self.undone = folder, completed, undone
+
+    def definition(self, name: str, definition: SagaDefinition) -> str:
+        file = self.folder / name
+        file.write_text(definition.model_dump_json())
+        return str(file)
+
+    async def run(self, *arguments: str) -> tuple[int, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "saga.cli.main", *arguments, env=self.environment, cwd=self.folder,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        return process.returncode or 0, out.decode(), err.decode()
+
+    async def what_if(self, *arguments: str) -> tuple[int, Any]:
+        code, out, err = await self.run("what-if", *arguments, "-o", "json")
+        assert code in (0, 10), err
+        return code, json.loads(out)
+
+
+@pytest.fixture
+async def cli(running: Running, world: World, tmp_path: Path) -> Cli:
+    await running.publish(CHAIN)
+    async with running.serving(*actions(world, "a", "b", "c")):
+        completed = await running.start(CHAIN, value=1)
+        await running.ended(CHAIN, completed)
+        world.behaviours["c"] = refuse
+        undone = await running.start(CHAIN, value=1)
+        await running.ended(CHAIN, undone)
+    return Cli(running, tmp_path, completed, undone)
+
+
+def changed(step: str, **changes: Any) -> SagaDefinition:
+    steps = [one.model_copy(update=changes) if one.name == step else one for one in CHAIN.steps]
+    return CHAIN.model_copy(update={"version": "2", "steps": tuple(steps)})
+
+
+async def test_recorded_traffic_is_a_test_of_a_new_version(cli: Cli) -> None:
+    same = cli.definition("same.json", CHAIN.model_copy(update={"version": "2"}))
+    assert await cli.what_if("--all", "--since", "1h", "--definition", same) == (
+        0,
+        {"judged": 2, "diverging": 0, "under_way": 0, "cut_off": 0, "reasons": [], "sagas": {}},
+    )
+    goes_on = cli.definition("goes-on.json", changed("c", on_error="continue"))
+    code, verdict = await cli.what_if("--all", "--definition", goes_on)
+    assert (code, verdict["judged"], list(verdict["sagas"])) == (10, 2, [cli.undone])
+    (reason,) = verdict["reasons"]
+    assert (reason["sagas"], reason["step"], reason["what"], reason["would"]) == (1, "a", "undo", "none")
+
+
+async def test_one_saga_is_told_whole_from_the_stream_and_from_a_file(cli: Cli) -> None:
+    doubled = cli.definition("doubled.json", changed("b", input={"value": 7}))
+    code, found = await cli.what_if(cli.completed, "--definition", doubled)
+    (difference,) = found["divergences"]
+    assert (code, difference["step"], difference["what"]) == (10, "b", "input/value")
+    assert (difference["was"], difference["would"]) == ("2", "7")
+    await cli.run("export", "sagas", "--out", "all.jsonl.zst")
+    assert await cli.what_if(cli.completed, "--definition", doubled, "--file", "all.jsonl.zst") == (
+        code,
+        found,
+    )
+    code, verdict = await cli.what_if("--all", "--definition", doubled, "--file", "all.jsonl.zst")
+    assert (code, verdict["diverging"]) == (10, 2)
+    code, out, _ = await cli.run("what-if", cli.completed, "--definition", doubled)
+    assert (code, out.splitlines()[0].endswith("b, input/value: was 2, would be 7")) == (10, True)
+
+
+async def test_errors_are_one_line_and_an_exit_code(cli: Cli) -> None:
+    same = cli.definition("same.json", CHAIN)
+    other = cli.definition("other.json", CHAIN.model_copy(update={"name": "other"}))
+    for code, arguments in (
+        (2, ("--definition", same)),
+        (2, (cli.completed, "--all", "--definition", same)),
+        (2, (cli.completed, "--definition", other)),
+        (2, ("--all", "--since", "lately", "--definition", same)),
+        (3, (cli.completed, "--definition", "unknown")),
+        (3, ("unknown", "--definition", same)),
+    ):
+        found, out, err = await cli.run("what-if", *arguments)
+        assert (found, out, len(err.strip().splitlines())) == (code, "", 1), err
