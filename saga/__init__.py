@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         action,
     )
     from saga.client import InvalidInput
+    from saga.from_steps import create_workflow_from_steps
     from saga.hooks import Hook, HookEvent, hook
     from saga.policies import domain_policy
     from saga.sdk.builder import WorkflowBuilder
@@ -42,6 +43,7 @@ _HOMES = {
         "Action", "ActionContext", "EffectUnknown", "Refused", "StepDatabase", "Unavailable", "action",
     ),
     "saga.client": ("InvalidInput",),
+    "saga.from_steps": ("create_workflow_from_steps",),
     "saga.hooks": ("Hook", "HookEvent", "hook"),
     "saga.policies": ("domain_policy",),
     "saga.sdk.builder": ("WorkflowBuilder",),
@@ -71,5 +73,6 @@ __all__ = [
     "Forbidden", "Hook", "HookEvent", "InvalidDefinition", "InvalidInput", "LinearRetry", "NoRetry",
     "NotEnded", "Policy", "RateLimit", "Refused", "SagaDefinition", "Step", "StepDatabase", "StepOutcome",
     "StepResult", "Unavailable", "WorkflowBuilder", "WorkflowFailed", "WorkflowHandle", "WorkflowOutcome",
-    "WorkflowResult", "action", "connect", "domain_policy", "hook", "local", "register",
+    "WorkflowResult", "action", "connect", "create_workflow_from_steps", "domain_policy", "hook", "local",
+    "register",
 ]  # fmt: skip
