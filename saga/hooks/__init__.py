@@ -61,7 +61,10 @@ type Run = Callable[[HookEvent], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
-    """A hook as it is installed. `trace`: the level of tracing from which on it runs."""
+    """A hook as it is installed. `trace`: the level of tracing from which on it runs.
+
+    `data`: whether it looks at input and output; where no hook does they are empty, and nothing is redacted.
+    """
 
     name: str
     run: Run
@@ -70,6 +73,7 @@ class Hook:
     required: bool = False
     timeout_s: float = 5.0
     trace: TraceLevel = "basic"
+    data: bool = True
 
 
 type OpenHook = Callable[[Bus, Clock], AbstractAsyncContextManager[Hook]]
@@ -84,6 +88,7 @@ def hook(
     required: bool = False,
     timeout_s: float = 5.0,
     trace: TraceLevel = "basic",
+    data: bool = True,
 ) -> Callable[[Run], Hook]:
     """Make an async function a hook. Raises InvalidContract for a stage there is not."""
     unknown = set(stages) - set(Stage)
@@ -101,6 +106,7 @@ def hook(
             required=required,
             timeout_s=timeout_s,
             trace=trace,
+            data=data,
         )
 
     return made

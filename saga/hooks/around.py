@@ -66,7 +66,7 @@ class Around:
         self, stage: Stage, ctx: ActionContext, arguments: Json, *, effect: Any, output: Json | None = None,
         failure: Failure | None = None, duration_ms: float = 0.0,
     ) -> Failure | None:  # fmt: skip
-        def event() -> HookEvent:
+        def event(data: bool) -> HookEvent:
             return HookEvent(
                 stage=stage,
                 saga_id=ctx.saga_id,
@@ -77,8 +77,8 @@ class Around:
                 at=self.clock(),
                 directives=ctx.directives,
                 correlation_id=ctx.correlation_id,
-                input=self.redact(arguments),
-                output=self.redact(output) if output is not None else None,
+                input=self.redact(arguments) if data else {},
+                output=self.redact(output) if data and output is not None else None,
                 failure=self._redacted(failure) if failure else None,
                 duration_ms=round(duration_ms, 3),
             )

@@ -50,12 +50,15 @@ class HookManager:
             if hook.required or (_LEVELS.index(hook.trace) <= level and not directives.skips(hook.name))
         ]
 
-    async def run(self, stage: Stage, directives: Directives, event: Callable[[], HookEvent]) -> None:
-        """Run a stage; the event is made only if somebody wants it. Raises HookFailed if a required hook fails."""
+    async def run(self, stage: Stage, directives: Directives, event: Callable[[bool], HookEvent]) -> None:
+        """Run a stage; the event is made only if somebody wants it, and told whether anybody looks at its data.
+
+        Raises HookFailed if a required hook fails.
+        """
         wanted = self.wanted(stage, directives)
         if not wanted:
             return
-        told = event()
+        told = event(any(hook.data for hook in wanted))
         for hook in wanted:
             try:
                 async with asyncio.timeout(hook.timeout_s):

@@ -19,4 +19,5 @@ METRICS = Hook(
     run=_count,
     stages=frozenset({Stage.POST, Stage.ERROR, Stage.COMPENSATION}),
     order=10,
+    data=False,
 )

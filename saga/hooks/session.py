@@ -43,4 +43,4 @@ async def open_sessions(bus: Bus, clock: Clock) -> AsyncIterator[Hook]:
         if session := event.directives.session:
             await bucket.change(session, lambda record: touched(record, event))
 
-    yield Hook(name="session", run=touch, order=50)
+    yield Hook(name="session", run=touch, order=50, data=False)

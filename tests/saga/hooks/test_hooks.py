@@ -137,6 +137,15 @@ async def test_a_required_hook_after_an_attempt_makes_it_fail_and_be_repeated(
     assert (result.steps["b"].attempts, world.times("do b")) == (2, 2)
 
 
+async def test_data_that_no_hook_looks_at_is_not_even_redacted(
+    client: Client, running: Running, world: World, heard: Heard
+) -> None:
+    a, b = world.action("a"), world.action("b")
+    async with running.serving(a, b, hooks=[heard.hook("blind", stages=("post",), data=False)]):
+        assert (await ran(client, two(a, b))).success
+    assert [(event.input, event.output) for event in heard.events["blind"]] == [({}, None)] * 2
+
+
 async def test_hooks_hear_of_an_attempt_that_is_refused(
     client: Client, running: Running, world: World, heard: Heard
 ) -> None:
