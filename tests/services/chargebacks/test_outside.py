@@ -1,5 +1,6 @@
 """SAP and the federal database over real HTTP: once per key, whatever is lost, late or down."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from contracts.events import EventMessage
 from contracts.ids import new_saga_id
 from events.outbox import MESSAGES
 from saga.breaker import Breakers
-from saga.execution import Deferred, Done, Failed, counts_against
+from saga.execution import Deferred, Done, Failed, Gone, attempt_to_do, counts_against
+from services.chargebacks.ports import Sap
 from services.chargebacks.sap_client import sap_client
 from services.chargebacks.steps.chargeback_resolution import chargeback_resolution
 from services.chargebacks.steps.federal_db_validation import federal_db_validation
@@ -129,6 +131,32 @@ async def test_a_credit_whose_answer_was_lost_is_reversed_and_nothing_is_told(
     assert await steps.undo(chargeback_resolution, command, saga_id) == Done(None)
     assert [memo.state for memo in sap.memos.values()] == ["reversed"]
     assert await told(steps) == []
+
+
+class Paused:
+    """SAP, for a worker that is paused between its answer and what comes next; meanwhile the step is undone."""
+
+    def __init__(self, sap: Sap, undo: Callable[[], Awaitable[object]]) -> None:
+        self._sap = sap
+        self._undo = undo
+
+    async def credit(self, *asked: Any) -> str:
+        number = await self._sap.credit(*asked)
+        await self._undo()
+        return number
+
+
+async def test_a_worker_that_was_paused_beyond_its_undo_tells_nothing(
+    steps: Steps, sap: SapBooks, saga_id: str
+) -> None:
+    command = await to_credit(steps, saga_id)
+    ctx, inbox = await steps._context(chargeback_resolution, saga_id, 1)
+    ctx.resource = Paused(ctx.resource, lambda: steps.undo(chargeback_resolution, command, saga_id))
+    assert await attempt_to_do(chargeback_resolution, ctx, command, inbox, 20) == Gone()
+    assert [memo.state for memo in sap.memos.values()] == ["reversed"]
+    assert await told(steps) == []
+    (row,) = await steps.rows(chargeback_resolution, select(Resolution))
+    assert row.state == "reversed"
 
 
 async def test_what_is_denied_asks_nothing_of_sap(steps: Steps, sap: SapBooks, saga_id: str) -> None:
