@@ -19,7 +19,9 @@ class Found(BaseModel):
     subjects: list[str]
 
 
-@register("office.search_ledgers", category="evidence", permissions=("ledgers:read",), examples=({"query": "x"},))
+@register(
+    "office.search_ledgers", category="evidence", permissions=("ledgers:read",), examples=({"query": "x"},)
+)
 async def search_ledgers(query: str, limit: int = 20) -> Found:
     """Search the ledgers for entries."""
     return Found(subjects=[query][:limit])
@@ -65,7 +67,9 @@ def test_a_name_that_is_none_is_answered_with_what_comes_near() -> None:
 
 def test_a_short_name_of_two_actions_must_be_written_whole() -> None:
     register("other.search_ledgers")(search_ledgers)
-    with pytest.raises(NotFound, match=r"office\.search_ledgers, other\.search_ledgers: write the whole name"):
+    with pytest.raises(
+        NotFound, match=r"office\.search_ledgers, other\.search_ledgers: write the whole name"
+    ):
         registry.resolve("search_ledgers")
     assert registry.resolve("search_ledgers", "other").name == "other.search_ledgers"
     from saga.declared import _BY_NAME
