@@ -50,17 +50,17 @@ def problems(documents: Iterable[Document], *, previous: str = GENESIS, last: st
                 document["kind"],
                 document["saga_id"],
                 datetime.fromisoformat(document["recorded_at"]),
-                expected,
+                document["previous"],
                 [entry["said"] for entry in document["entries"]],
             )
         except (KeyError, TypeError, ValueError) as error:
             found.append(f"document {position}: {type(error).__name__}: {error}")
             continue
-        if document.get("previous") != expected:
+        if chained["previous"] != expected:
             found.append(f"document {position} does not follow the one before it")
         if {name: document.get(name) for name in chained} != chained:
             found.append(f"document {position} of saga {document['saga_id']} was changed")
-        # From here on it is judged by what the document says of itself, so that each break is told once.
+        # What follows is judged by what this one says of itself, so that each break is told once.
         expected = str(document.get("hash"))
     if last and expected != last:
         found.append(f"the trail ends with {expected}, expected {last}")

@@ -79,6 +79,13 @@ def test_documents_cannot_be_dropped_moved_or_repeated(spoil: Any) -> None:
     assert problems(spoil(a_trail()))
 
 
+def test_every_break_is_told_once_and_by_its_kind() -> None:
+    trail = a_trail()
+    assert problems([trail[0], *trail[2:]]) == ["document 2 does not follow the one before it"]
+    trail[1]["entries"][0]["said"]["outcome"] = "credited"
+    assert problems(trail) == ["document 2 of saga s1 was changed"]
+
+
 def test_an_end_that_was_cut_off_is_found_by_the_last_hash() -> None:
     trail = a_trail()
     assert problems(trail[:-1]) == []
