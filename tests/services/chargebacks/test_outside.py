@@ -133,6 +133,16 @@ async def test_a_credit_whose_answer_was_lost_is_reversed_and_nothing_is_told(
     assert await told(steps) == []
 
 
+async def test_an_undo_that_crashed_before_its_tombstone_tells_once(steps: Steps, saga_id: str) -> None:
+    command = await to_credit(steps, saga_id)
+    await steps.done(chargeback_resolution, command, saga_id)
+    ctx, _ = await steps._context(chargeback_resolution, saga_id, 1)
+    assert chargeback_resolution.undo is not None
+    for _ in range(2):
+        await chargeback_resolution.undo(ctx, command, None)
+    assert await told(steps) == ["chargebacks.resolved", "chargebacks.reversed"]
+
+
 class Paused:
     """SAP, for a worker that is paused between its answer and what comes next; meanwhile the step is undone."""
 
