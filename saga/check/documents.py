@@ -78,7 +78,7 @@ def _read(found: Documents, file: Path) -> None:
     name = str(file)
     try:
         text = file.read_text()
-        found.lines[name] = Lines(yaml.compose(text))
+        found.lines[name] = Lines(yaml.compose(text, Loader=yaml.SafeLoader))
         document = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         found.findings.append(Finding("document.invalid", name, "", f"neither JSON nor YAML: {error}"))
