@@ -10,13 +10,17 @@ from saga.cli.output import Format, say, write
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Workflows: list, show, create, update, validate, versions, diff, status, activate, split, rollback, tag,"
-    " delete, restore, export, import, template.",
+    help="Workflows: list, show, metrics, create, update, validate, versions, diff, status, activate, split, rollback,"
+    " tag, delete, restore, export, import, template.",
 )
 versions.add_to(app)
 app.add_typer(templates.app, name="template")
 
 _PATH = "/api/v1/workflows"
+_METRICS = (
+    "version", "weight", "executions", "RUNNING", "COMPLETED", "FAILED", "COMPENSATED", "CANCELLED", "success_rate",
+    "retries", "compensations", "p50", "p95", "p99",
+)  # fmt: skip
 _COLUMNS = ("name", "status", "newest_version", "active", "category", "tags", "updated_at", "description")
 
 Name = Annotated[str, typer.Argument(help="Name of the workflow.")]
@@ -47,6 +51,28 @@ def list_(
     wanted = _filters(category, tag, prefix) | {"status": status, "q": search, "include_deleted": deleted}
     with Remote(api) as remote:
         write(remote.all(_PATH, wanted), output, _COLUMNS)
+
+
+@app.command()
+def metrics(
+    name: Name,
+    after: Annotated[str | None, typer.Option(help="Of executions started then or later (RFC 3339).")] = None,
+    before: Annotated[str | None, typer.Option(help="Of executions started earlier.")] = None,
+    output: Output = Format.TABLE,
+    api: Api = DEFAULT_API,
+) -> None:
+    """How its executions fare: outcomes and durations by version; in YAML or JSON also by step."""
+    from saga.cli.remote import Remote
+
+    wanted = {"started_after": after, "started_before": before}
+    query = {key: value for key, value in wanted.items() if value is not None}
+    with Remote(api) as remote:
+        found = remote.get(f"{_PATH}/{name}/metrics", query)
+    if output is not Format.TABLE:
+        write(found, output)
+        return
+    rows = [{"version": "all", **found["total"]}, *found["versions"]]
+    write([{**row, **row["by_status"], **row["duration_ms"]} for row in rows], output, _METRICS)
 
 
 @app.command()

@@ -81,6 +81,9 @@ async def test_a_workflow_is_kept_in_versions_and_started_by_its_name(cli: Cli) 
     split = await cli.json("split", "orders", "1=90", "2=10", *WHY)
     assert split["active"] == [{"version": 1, "weight": 90}, {"version": 2, "weight": 10}]
     assert [one["weight"] for one in await cli.json("versions", "orders")] == [10, 90]
+    figures = await cli.json("metrics", "orders")
+    assert figures["total"]["by_status"]["COMPLETED"] >= 1
+    assert [one["weight"] for one in figures["versions"]] == [90, 10]
     assert (await cli.json("activate", "orders", "2", *WHY))["active"] == [{"version": 2, "weight": 100}]
     assert (await cli.json("rollback", "orders", *WHY))["active"] == split["active"]
     assert (await cli.json("tag", "orders", "eu", "b2b", *WHY))["tags"] == ["eu", "b2b"]
