@@ -19,11 +19,9 @@ class Found(BaseModel):
     subjects: list[str]
 
 
-@register(
-    "office.search_ledgers", category="evidence", permissions=("ledgers:read",), examples=({"query": "x"},)
-)
-async def search_ledgers(query: str, limit: int = 20) -> Found:
-    """Search the ledgers for entries."""
+@register("office.search_inbox", category="evidence", permissions=("mail:read",), examples=({"query": "x"},))
+async def search_mail(query: str, limit: int = 20) -> Found:
+    """Search the mailbox of the office."""
     return Found(subjects=[query][:limit])
 
 
@@ -37,44 +35,42 @@ class Drive:
 
 def test_promised_and_declared_actions_are_listed_together() -> None:
     names = [contract.name for contract in registry.every()]
-    assert {"payments.create_payment", "office.search_ledgers"} <= set(names)
+    assert {"payments.create_payment", "office.search_inbox"} <= set(names)
     assert names == sorted(names)
-    assert [one.name for one in registry.every("office", "evidence")] == ["office.search_ledgers"]
+    assert [one.name for one in registry.every("office", "evidence")] == ["office.search_inbox"]
     with pytest.raises(NotFound, match=r"there are .*office.*payments"):
         registry.every("kitchen")
 
 
 def test_a_contract_tells_what_its_declaration_said() -> None:
-    contract = registry.resolve("search_ledgers")
+    contract = registry.resolve("search_inbox")
     assert (contract.name, contract.domain, contract.category) == (
-        "office.search_ledgers", "office", "evidence",
+        "office.search_inbox", "office", "evidence",
     )  # fmt: skip
-    assert contract.permissions == ("ledgers:read",)
-    assert contract.description == "Search the ledgers for entries."
+    assert contract.permissions == ("mail:read",)
+    assert contract.description == "Search the mailbox of the office."
     assert set(contract.input.model_fields) == {"query", "limit"}
 
 
 def test_a_search_finds_every_word_and_names_before_descriptions() -> None:
-    assert registry.search("ledgers entries")[0].name == "office.search_ledgers"
+    assert registry.search("mailbox office")[0].name == "office.search_inbox"
     assert next(one.name for one in registry.search("payment")).startswith("payments.")
-    assert not registry.search("ledgers unheard")
+    assert not registry.search("mailbox unheard")
 
 
 def test_a_name_that_is_none_is_answered_with_what_comes_near() -> None:
-    with pytest.raises(NotFound, match=r"is it .*office\.search_ledgers"):
-        registry.resolve("serch_ledgers")
+    with pytest.raises(NotFound, match=r"is it .*office\.search_inbox"):
+        registry.resolve("serch_inbox")
 
 
 def test_a_short_name_of_two_actions_must_be_written_whole() -> None:
-    register("other.search_ledgers")(search_ledgers)
-    with pytest.raises(
-        NotFound, match=r"office\.search_ledgers, other\.search_ledgers: write the whole name"
-    ):
-        registry.resolve("search_ledgers")
-    assert registry.resolve("search_ledgers", "other").name == "other.search_ledgers"
+    register("other.search_inbox")(search_mail)
+    with pytest.raises(NotFound, match=r"office\.search_inbox, other\.search_inbox: write the whole name"):
+        registry.resolve("search_inbox")
+    assert registry.resolve("search_inbox", "other").name == "other.search_inbox"
     from saga.declared import _BY_NAME
 
-    del _BY_NAME["other.search_ledgers"]
+    del _BY_NAME["other.search_inbox"]
 
 
 def test_code_is_loaded_when_it_is_to_run_and_not_before() -> None:
@@ -117,22 +113,22 @@ async def test_functions_and_methods_run_as_steps(running: Running) -> None:
     def refuse() -> None:
         raise Refused("office.closed", "come tomorrow")
 
-    names = ("search_ledgers", "list_files", "refuse")
+    names = ("search_inbox", "list_files", "refuse")
     builder = (
         WorkflowBuilder("evidence", domain="office")
-        .add_step("search_ledgers", params={"query": "from:a"})
-        .add_step("list_files", params={"folder": "${steps.search_ledgers.subjects[0]}"})
+        .add_step("search_inbox", params={"query": "from:a"})
+        .add_step("list_files", params={"folder": "${steps.search_inbox.subjects[0]}"})
     )
     client = Client(running.bus, running.definitions)
     async with running.serving(*(registry.implementation(f"office.{name}") for name in names)):
-        with pytest.raises(Forbidden, match="ledgers:read"):
+        with pytest.raises(Forbidden, match="mail:read"):
             await client.start(builder.build())
-        may = Directives(permissions=("ledgers:read",))
+        may = Directives(permissions=("mail:read",))
         good = await (await client.start(builder.build(), directives=may)).result(timeout_s=20)
-        assert good.steps["search_ledgers"].output == Found(subjects=["from:a"])
+        assert good.steps["search_inbox"].output == Found(subjects=["from:a"])
         assert good.steps["list_files"].output.result == ["/disk/from:a/list_files"]
         worse = builder.add_step("refuse").build()
         bad = await (await client.start(worse, directives=may)).result(timeout_s=20)
     assert (bad.status, bad.steps["list_files"].status) == ("compensated", "compensated")
     assert len(undone) == 1
-    assert await search_ledgers("direct", limit=1) == Found(subjects=["direct"])
+    assert await search_mail("direct", limit=1) == Found(subjects=["direct"])
