@@ -69,13 +69,15 @@ def test_secrets_are_known_by_the_names_of_their_fields() -> None:
     }  # fmt: skip
 
 
+_TEXT = st.text(max_size=20)
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+    max_leaves=6,
 )
 
 
-@given(st.dictionaries(st.text(), _JSON))
+@given(st.dictionaries(_TEXT, _JSON, max_size=4))
 def test_a_redaction_can_be_repeated_and_leaves_what_it_was_given(data: dict[str, object]) -> None:
     before = repr(data)
     once = Redactor()(data)
