@@ -23,7 +23,14 @@ async def shop(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
     (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     environment = {name: value for name, value in os.environ.items() if name != "NATS_URL"}
     system = await asyncio.create_subprocess_exec(
-        ".venv/bin/saga", "up", "--port", "0", cwd=tmp_path, env=environment, stderr=asyncio.subprocess.PIPE
+        ".venv/bin/saga",
+        "up",
+        "payments",
+        "--port",
+        "0",
+        cwd=tmp_path,
+        env=environment,
+        stderr=asyncio.subprocess.PIPE,
     )
     assert system.stderr is not None
     said: dict[str, str] = {}
