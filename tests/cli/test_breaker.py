@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from saga.api.app import create_app, open_parts
 from saga.api.server import serve_api
 from saga.breaker import shared_breakers
 from saga.execution import counts_against
+from tests.commands import saga
 from tests.world import Running
 
 
@@ -26,12 +26,7 @@ class Cli:
         self._environment = {**os.environ, "SAGA_API_URL": api, "USER": "ada", "COLUMNS": "200"}
 
     async def run(self, *arguments: str) -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "saga.cli.main", "breaker", *arguments, env=self._environment,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        return process.returncode or 0, out.decode(), err.decode()
+        return await saga("breaker", *arguments, env=self._environment)
 
     async def json(self, *arguments: str) -> Any:
         code, out, err = await self.run(*arguments, "-o", "json")

@@ -1,11 +1,10 @@
 """`saga check`, run as people run it: as a process."""
 
-import asyncio
 import json
 import os
-import sys
 from pathlib import Path
 
+from tests.commands import saga
 from tests.saga.small import CHAIN, actions
 from tests.world import Running, World
 
@@ -18,13 +17,12 @@ steps:
 
 
 async def check(*arguments: str, cwd: Path, **environment: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "saga.cli.main", "check", *arguments, cwd=cwd,
+    return await saga(
+        "check",
+        *arguments,
+        cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    )
 
 
 async def test_what_is_shipped_passes(tmp_path: Path) -> None:

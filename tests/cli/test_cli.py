@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.commands import saga
+
 SAGA = [sys.executable, "-m", "saga.cli.main"]
 
 
@@ -23,12 +25,7 @@ class Cli:
         self.environment = {**environment, "SAGA_API_URL": api}
 
     async def run(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            *SAGA, *arguments, env=self.environment, stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate(stdin.encode())
-        return process.returncode or 0, out.decode(), err.decode()
+        return await saga(*arguments, env=self.environment, stdin=stdin)
 
     async def json(self, *arguments: str) -> Any:
         code, out, err = await self.run(*arguments, "-o", "json")

@@ -1,9 +1,7 @@
 """`saga def`, run as people run it: as a process, against a real system."""
 
-import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 import yaml
 
 from saga.cli.system import running
+from tests.commands import saga
 
 ORDERS = """
 name: orders
@@ -33,13 +32,9 @@ class Cli:
     folder: Path
 
     async def run(self, *arguments: str) -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "saga.cli.main", *arguments,
-            env={**os.environ, "SAGA_API_URL": self.api, "USER": "ada", "COLUMNS": "200"},
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        return process.returncode or 0, out.decode(), err.decode()
+        return await saga(
+            *arguments, env={**os.environ, "SAGA_API_URL": self.api, "USER": "ada", "COLUMNS": "200"}
+        )
 
     async def told(self, *arguments: str) -> str:
         code, out, err = await self.run("def", *arguments)

@@ -1,15 +1,14 @@
 """`saga export argo` and `saga step`, run as people and pods run them: as processes."""
 
-import asyncio
 import json
 import os
-import sys
 from pathlib import Path
 
 import yaml
 
 from contracts.definition import SagaDefinition, Step
 from events.bus import Bus
+from tests.commands import saga
 
 WORKFLOW = """
 name: shout
@@ -20,12 +19,7 @@ steps:
 
 
 async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "saga.cli.main", *arguments, env={**os.environ, **environment},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    return await saga(*arguments, env={**os.environ, **environment})
 
 
 async def test_a_workflow_in_a_file_is_exported_and_what_argo_cannot_is_said(tmp_path: Path) -> None:

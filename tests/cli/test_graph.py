@@ -1,8 +1,6 @@
 """`saga graph`, run as people run it: as a process."""
 
-import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +9,7 @@ import pytest
 
 from saga.api.app import create_app, open_parts
 from saga.api.server import serve_api
+from tests.commands import saga
 from tests.saga.small import CHAIN, actions, refuse
 from tests.world import Running, World
 
@@ -18,12 +17,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 async def graph(*arguments: str, **environment: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "saga.cli.main", "graph", *arguments, env={**os.environ, **environment},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    return await saga("graph", *arguments, env={**os.environ, **environment})
 
 
 @pytest.fixture

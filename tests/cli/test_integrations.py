@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from saga.cli.system import running
+from tests.commands import saga
 
 ENDPOINT = "{name: crm, url: 'http://127.0.0.1:1/hooks', secrets: [hook], event_types: ['quote.*']}"
 RULE = "{name: cheapest, version: '1', operations: [{op: sort, by: [price]}]}"
@@ -31,13 +31,9 @@ class Cli:
     folder: Path
 
     async def run(self, *arguments: str) -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "saga.cli.main", *arguments,
-            env={**os.environ, "SAGA_API_URL": self.api, "USER": "ada", "COLUMNS": "200"},
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        return process.returncode or 0, out.decode(), err.decode()
+        return await saga(
+            *arguments, env={**os.environ, "SAGA_API_URL": self.api, "USER": "ada", "COLUMNS": "200"}
+        )
 
     async def json(self, *arguments: str, code: int = 0) -> Any:
         found, out, err = await self.run(*arguments, "-o", "json")

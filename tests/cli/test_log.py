@@ -1,9 +1,7 @@
 """`saga log rebuild|verify`, run as people run it: as a process, on a real bus and a real log."""
 
-import asyncio
 import json
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from events.bus import Bus
 from saga.log.service import LogService
 from saga.log.store import open_log
 from saga.log.tables import SagaRow, table_of
+from tests.commands import saga
 from tests.saga.small import CHAIN, actions
 from tests.world import Running, World
 
@@ -37,12 +36,8 @@ class Cli:
             "SAGA_BUS_NAMESPACE": self.bus.settings.namespace,
             "SAGA_LOG_DATABASE_URL": self.url,
         }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "saga.cli.main", "log", *arguments, "-o", "json", env=environment,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        return process.returncode or 0, json.loads(out or b"{}"), err.decode()
+        code, out, err = await saga("log", *arguments, "-o", "json", env=environment)
+        return code, json.loads(out or "{}"), err
 
     async def damage(self) -> None:
         async with open_log(self.url) as database, database.engine.begin() as connection:

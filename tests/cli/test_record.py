@@ -1,14 +1,13 @@
 """`saga export sagas`, `saga import`, `saga archive`, run as people run them: as a process, on a real bus."""
 
-import asyncio
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.commands import saga
 from tests.saga.small import CHAIN, actions
 from tests.world import Running, World
 
@@ -22,12 +21,7 @@ class Cli:
         self.environment = {**os.environ, "NATS_URL": settings.url, "SAGA_BUS_NAMESPACE": settings.namespace}
 
     async def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "saga.cli.main", *arguments, env=self.environment | environment,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        return process.returncode or 0, out.decode(), err.decode()
+        return await saga(*arguments, env=self.environment | environment)
 
     async def json(self, *arguments: str, **environment: str) -> Any:
         code, out, err = await self.run(*arguments, "-o", "json", **environment)

@@ -13,6 +13,7 @@ import pytest
 
 from saga.api.app import create_app, open_parts
 from saga.api.server import serve_api
+from tests.commands import saga
 from tests.saga.small import CHAIN, actions, refuse
 from tests.world import Running, World
 
@@ -27,12 +28,7 @@ class Cli:
         self.environment = {**os.environ, "SAGA_API_URL": api, "COLUMNS": "200"}
 
     async def run(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            *SAGA, *arguments, env=self.environment, stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate(stdin.encode())
-        return process.returncode or 0, out.decode(), err.decode()
+        return await saga(*arguments, env=self.environment, stdin=stdin)
 
     async def json(self, *arguments: str) -> Any:
         code, out, err = await self.run(*arguments, "-o", "json")

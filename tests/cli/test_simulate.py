@@ -1,11 +1,11 @@
 """`saga simulate`: as people run it."""
 
-import asyncio
 import json
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.commands import saga
 
 SHIPPED = (
     "payment-standard@1", "payment-fast-track@1", "payment-high-value@1", "payment-compliance-heavy@1",
@@ -14,12 +14,7 @@ SHIPPED = (
 
 
 async def run(*arguments: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "saga.cli.main", "simulate", *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    return await saga("simulate", *arguments)
 
 
 async def test_everything_that_is_shipped_is_explored_to_the_end() -> None:

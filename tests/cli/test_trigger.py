@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from saga.api.app import create_app, open_parts
 from saga.api.server import serve_api
 from saga.triggers.runner import TriggerRunner
 from saga.workflows.catalogue import Words
+from tests.commands import saga
 from tests.saga.workflows.documents import workflow
 from tests.world import Running
 
@@ -34,12 +34,7 @@ class Cli:
         self._environment = {**os.environ, **told, "SAGA_API_URL": api, "USER": "ada", "COLUMNS": "200"}
 
     async def run(self, *arguments: str) -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "saga.cli.main", *arguments, env=self._environment,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        return process.returncode or 0, out.decode(), err.decode()
+        return await saga(*arguments, env=self._environment)
 
     async def done(self, *arguments: str) -> str:
         code, out, err = await self.run(*arguments)

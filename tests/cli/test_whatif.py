@@ -1,15 +1,14 @@
 """`saga what-if`, run as people run it: as a process, over real sagas in a stream and in a file."""
 
-import asyncio
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contracts.definition import SagaDefinition
+from tests.commands import saga
 from tests.saga.small import CHAIN, actions, refuse
 from tests.world import Running, World
 
@@ -28,12 +27,7 @@ class Cli:
         return str(file)
 
     async def run(self, *arguments: str) -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "saga.cli.main", *arguments, env=self.environment, cwd=self.folder,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        return process.returncode or 0, out.decode(), err.decode()
+        return await saga(*arguments, env=self.environment, cwd=self.folder)
 
     async def what_if(self, *arguments: str) -> tuple[int, Any]:
         code, out, err = await self.run("what-if", *arguments, "-o", "json")
