@@ -171,6 +171,10 @@ class Participant:
             return None
         return Gate(policy, LimitBucket(self._bus), self._clock, self._chance)
 
+    def reads_first(self, saga_id: str) -> bool:
+        """Whether it has heard that somebody intervened in a saga, and so reads that before it acts."""
+        return saga_id in self._watched
+
     @property
     def in_flight(self) -> int:
         return sum(consumer.in_flight for consumer in self._consumers)

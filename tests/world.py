@@ -19,6 +19,7 @@ from events.definitions import Definitions
 from events.read import follow, read_saga, watch
 from saga.action import Action, ActionContext, action
 from saga.client import SagaClient
+from saga.participant import Participant
 from saga.service import ServiceSettings, serve
 from saga.state import SagaState, SagaStatus, fold
 from saga.topology import consumers_for
@@ -68,6 +69,7 @@ class Running:
         self.definitions = definitions
         self.data = data
         self.client = SagaClient(bus, definitions)
+        self._participants: list[Participant] = []
 
     async def publish(self, definition: SagaDefinition) -> None:
         await self.definitions.publish(definition, consumers_for)
@@ -75,8 +77,15 @@ class Running:
     @asynccontextmanager
     async def serving(self, *actions: Action, hooks: Any = (), **settings: Any) -> AsyncIterator[None]:
         chosen = ServiceSettings(data=self.data, grace_s=0, **settings)
-        async with serve(actions, self.bus, self.definitions, chosen, environment={}, hooks=hooks):
+        serving = serve(actions, self.bus, self.definitions, chosen, environment={}, hooks=hooks)
+        async with serving as self._participants:
             yield
+
+    async def intervened(self, saga_id: str, timeout_s: float = 20) -> None:
+        """Wait until the participants have heard that somebody intervened in a saga."""
+        async with asyncio.timeout(timeout_s):
+            while not all(participant.reads_first(saga_id) for participant in self._participants):
+                await asyncio.sleep(0.005)
 
     async def start(self, definition: SagaDefinition, **input: Any) -> str:
         return (await self.client.start(definition.ref, input)).saga_id

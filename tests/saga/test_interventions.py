@@ -71,6 +71,7 @@ async def paused_before_b(running: Running, world: World) -> AsyncIterator[str]:
         saga_id = await running.start(CHAIN, value=1)
         await gate.reached.wait()
         await running.client.pause(saga_id, **WHO)
+        await running.intervened(saga_id)
         gate.open.set()
         await held(running, saga_id, "b")
         yield saga_id
@@ -95,6 +96,7 @@ async def test_a_paused_saga_begins_no_step_until_it_is_resumed(
         saga_id = await running.start(definition, value=1)
         await gate.reached.wait()
         await running.client.pause(saga_id, **WHO)
+        await running.intervened(saga_id)
         gate.open.set()
         state = await running.until(
             definition, saga_id, lambda state: StepStatus.HELD in {one.status for one in state.steps.values()}
@@ -125,6 +127,7 @@ async def test_a_saga_may_be_paused_and_resumed_again_and_again(running: Running
         for name, follower in (("a", "b"), ("b", "c")):
             await gates[name].reached.wait()
             await running.client.pause(saga_id, **WHO)
+            await running.intervened(saga_id)
             gates[name].open.set()
             await held(running, saga_id, follower)
             await running.client.resume(saga_id, **WHO)
@@ -147,6 +150,7 @@ async def test_a_step_that_is_not_due_yet_is_skipped_when_it_is(running: Running
         saga_id = await running.start(CHAIN, value=1)
         await gate.reached.wait()
         await running.client.skip(saga_id, "b", **WHO)
+        await running.intervened(saga_id)
         gate.open.set()
         state = await running.ended(CHAIN, saga_id)
     assert state.status == SagaStatus.COMPLETED
