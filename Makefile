@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := contracts events saga services tests benchmarks
-WORKERS ?= 2
+WORKERS ?= 3
 SAGAS ?= 2000
 
 .PHONY: help demo test check faults cluster bench format golden schemas lock clean
