@@ -24,6 +24,7 @@ from saga.choreography import CLOSED, SPOKEN, decide, heard_by, needs
 from saga.client import SagaClient
 from saga.decisions import Decision, Ignore, Run, Sleep, Trigger, Wait
 from saga.participant import Participant
+from saga.rests import rests
 from saga.scope import scope_of
 from saga.service import ServiceSettings, open_participants
 from saga.state import SagaState
@@ -88,7 +89,8 @@ class Stepper:
                     return said
                 if ABORTED_KEY in facts:
                     return None
-                if until_rest and _rests(facts, step):
+                rest = rests(facts, step, undoing=False)
+                if until_rest and rest is not None and rest.fact.kind == FactKind.SUSPENDED:
                     return FactKind.SUSPENDED
                 facts = await self._act(_due(definition, step, facts), facts)
         raise AssertionError("readings do not end")
@@ -245,11 +247,6 @@ def _due(definition: SagaDefinition, step: str, facts: Facts) -> _Due | None:
 
 def _said(facts: Facts, step: str, kinds: Sequence[FactKind]) -> FactKind | None:
     return next((kind for kind in kinds if (step, kind) in facts), None)
-
-
-def _rests(facts: Facts, step: str) -> bool:
-    suspended, woken = (facts.get((step, kind)) for kind in (FactKind.SUSPENDED, FactKind.WOKEN))
-    return suspended is not None and (woken is None or woken.sequence < suspended.sequence)
 
 
 def _newest(facts: Mapping[tuple[str, str], Recorded]) -> int:

@@ -7,9 +7,10 @@ from typing import Any
 
 import structlog
 
+from contracts import failure
 from contracts.definition import SagaDefinition
 from contracts.directives import NO_DIRECTIVES, Directives
-from contracts.failure import NotFound, SagaError
+from contracts.failure import NotFound
 from contracts.policies import NO_POLICIES, lacking
 from events.bus import Bus
 from events.definitions import Definitions
@@ -25,7 +26,7 @@ from saga.topology import consumers_for
 USER_LABEL = "user_id"
 
 
-class Forbidden(SagaError):
+class Forbidden(failure.Forbidden):
     """Whoever starts it has not the permissions that its steps need."""
 
     code = "saga.forbidden"
