@@ -53,6 +53,9 @@ ABORTED_KEY: FactKey = (SAGA_STEP, FactKind.ABORTED)
 PAUSED_KEY: FactKey = (SAGA_STEP, FactKind.PAUSED)
 RESUMED_KEY: FactKey = (SAGA_STEP, FactKind.RESUMED)
 
+REDRIVE = "/redrive"
+"""The source of the facts with which a redrive begins: its start, and what it takes over"""
+
 
 class Fact(BaseModel):
     """The envelope. `data` has the shape of the kind's model below."""
@@ -148,16 +151,26 @@ class Carried(_Data):
     steps: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
+class Redriven(_Data):
+    """Who redrives another saga by this one, and why; `job`: as one of many."""
+
+    by: str = Field(min_length=1)
+    reason: str = Field(min_length=1)
+    job: str = ""
+
+
 class SagaStarted(_Data):
     """`_saga.started`: the input, and the content hash of the definition the saga is pinned to.
 
-    `deadline_s`, where it is given, counts instead of the definition's.
+    `deadline_s`, where it is given, counts instead of the definition's. `redriven`: the directives say of which saga
+    and from where.
     """
 
     input: dict[str, Any]
     definition_hash: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     deadline_s: float | None = Field(default=None, gt=0, exclude_if=lambda given: given is None)
+    redriven: Redriven | None = Field(default=None, exclude_if=lambda given: given is None)
 
 
 class StepStarted(_Data):

@@ -13,6 +13,9 @@ other: one that waited for a later fact must not undo a step that is running. Th
 redelivery as the first one (a killed server forgets), so nothing is decided on that count.
 
 A step may also rest, with no delivery at work on it (`saga.rests`); then the delivery of `woken` works on it.
+
+Of a redrive only the steps from where it was redriven run. What is before them was taken over with the start, and
+every fact says from where, so whoever hears one that would cause a step that was taken over knows without a reading.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,11 +23,13 @@ from functools import lru_cache
 from typing import Any
 
 from contracts.definition import SagaDefinition
+from contracts.directives import directives_of
 from contracts.facts import (
     ABORTED_KEY,
     PAUSED_KEY,
     RESUMED_KEY,
     STARTED_KEY,
+    Fact,
     FactKey,
     FactKind,
     Facts,
@@ -69,6 +74,8 @@ def decide(
     several steps and after an abort it must be a reading of the whole saga.
     Raises InvalidContract if the step's condition cannot be evaluated.
     """
+    if earlier := taken_over(definition, step, facts[trigger.key].fact):
+        return Ignore(f"the step was taken over from saga {earlier}")
     if ABORTED_KEY in facts:
         return _decide_wave(definition, step, facts, trigger)
     if trigger.key not in causes(definition, step) and trigger.key not in _wakes(step):
@@ -208,6 +215,23 @@ def _last_of_wave(definition: SagaDefinition, step: str, facts: Facts) -> int:
         if (later, kind) in facts
     )
     return max(facts[ABORTED_KEY].sequence, *closes, 0)
+
+
+def taken_over(definition: SagaDefinition, step: str, fact: Fact) -> str:
+    """The saga from which this step was taken over, by what any fact of its saga says; empty if it was not.
+
+    Raises InvalidContract if the fact's directives cannot be read.
+    """
+    redrives = directives_of(fact.directives).redrives if fact.directives else None
+    if redrives is None or step in runs_again(definition.graph, redrives.from_steps):
+        return ""
+    return redrives.saga_id
+
+
+@lru_cache(maxsize=4096)
+def runs_again(graph: Graph, from_steps: tuple[str, ...]) -> frozenset[str]:
+    """The steps that run in a redrive from these steps."""
+    return frozenset(from_steps).union(*(graph.descendants.get(step, ()) for step in from_steps))
 
 
 def open_steps(definition: SagaDefinition, facts: Facts, among: Iterable[str]) -> set[str]:

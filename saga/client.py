@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.definition import SagaDefinition
 from contracts.directives import NO_DIRECTIVES, Directives
-from contracts.facts import STARTED_KEY, FactKind, NewFact, SagaStarted, explain, state_fact
+from contracts.facts import STARTED_KEY, FactKind, NewFact, Redriven, SagaStarted, explain, state_fact
 from contracts.failure import Conflict, InvalidContract, NotFound
 from contracts.ids import fact_id, new_saga_id, saga_id_for
 from contracts.nesting import check_nesting
@@ -52,7 +52,8 @@ class StartedSaga:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
-    """What may go with a start besides its input. `deadline_s` counts instead of the definition's."""
+    """What may go with a start besides its input. `deadline_s` counts instead of the definition's; `redriven` and
+    `directives.redrives` come together, with a redrive (`saga.redriving`)."""
 
     idempotency_key: str | None = None
     saga_id: str | None = None
@@ -62,6 +63,7 @@ class StartOptions:
     traceparent: str = ""
     source: str = "/client"
     deadline_s: float | None = None
+    redriven: Redriven | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,8 @@ class SagaClient(Interventions):
     ) -> PreparedStart:
         """What a start would state, checked. Raises NotFound (no such definition), InvalidInput, InvalidContract."""
         options = options or StartOptions()
+        if options.directives.redrives is not None and options.redriven is None:
+            raise InvalidContract("the directive `redrives` is for redrives alone: leave it out")
         found = await self._find(definition)
         data = validated_input(found, input)
         saga_id = saga_id_of(options)
@@ -118,6 +122,7 @@ class SagaClient(Interventions):
             definition_hash=found.content_hash,
             labels=dict(options.labels),
             deadline_s=options.deadline_s,
+            redriven=options.redriven,
         )
         fact = state_fact(
             about=None,

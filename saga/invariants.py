@@ -17,9 +17,9 @@ from enum import StrEnum
 from typing import Literal
 
 from contracts.definition import SagaDefinition
-from contracts.facts import ABORTED_KEY, Fact, FactKey, FactKind, Recorded
+from contracts.facts import ABORTED_KEY, STARTED_KEY, Fact, FactKey, FactKind, Recorded
 from contracts.subjects import SAGA_STEP
-from saga.choreography import CLOSED, SPOKEN, all_passed, by_parent, needs, open_steps
+from saga.choreography import CLOSED, SPOKEN, all_passed, by_parent, needs, open_steps, taken_over
 from saga.state import SagaState, SagaStatus, advance, fold, initial
 
 
@@ -227,6 +227,11 @@ def effect_breaches(
     for step in definition.by_name:
         had = effects.get(step, _NONE)
         found += _check_counts(step, had)
+        if earlier := _taken_over(definition, step, facts):
+            if had.done:
+                detail = f"was taken over from saga {earlier}, and ran"
+                found.append(Breach(Invariant.EFFECT_ONCE, step, detail))
+            continue
         found += _check_truth(step, had, facts)
         found += _check_status(step, had, facts, status)
         given_up = (step, FactKind.COMPENSATION_SKIPPED) in facts and status != SagaStatus.COMPENSATED
@@ -241,6 +246,11 @@ def effect_breaches(
             if effects.get(earlier, _NONE).undone
         ]
     return found
+
+
+def _taken_over(definition: SagaDefinition, step: str, facts: Mapping[FactKey, Recorded]) -> str:
+    started = facts.get(STARTED_KEY)
+    return taken_over(definition, step, started.fact) if started else ""
 
 
 def _check_counts(step: str, had: StepEffects) -> Iterator[Breach]:

@@ -25,6 +25,7 @@ import structlog
 from pydantic import ValidationError
 
 from contracts.definition import SagaDefinition, Step
+from contracts.directives import directives_of
 from contracts.facts import STARTED_KEY, Fact, FactKey, Recorded, data_model, explain
 from contracts.failure import CODE_CONDITION_INVALID, Failure, InvalidContract
 from contracts.policies import NO_POLICIES, Policies
@@ -297,6 +298,8 @@ class Participant:
         """Do what the core decides about a turn, and state how it ends."""
         worker = self._worker
         assert worker is not None, "a participant acts when it is open"
+        # What a process does not understand it neither runs nor fails.
+        directives_of(turn.heard.fact.directives)
         try:
             decision = decide(turn.definition, turn.step.name, turn.facts, turn.trigger)
         except InvalidContract as error:

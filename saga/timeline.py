@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from contracts.facts import FactKind, Recorded
+from contracts.directives import Redrives, directives_of
+from contracts.facts import REDRIVE, Fact, FactKind, Recorded
 from contracts.subjects import SAGA_STEP
 
 
@@ -39,7 +40,18 @@ def timeline(facts: Sequence[Recorded]) -> list[Moment]:
 
 def told(recorded: Recorded) -> str:
     """What one fact says, as a sentence."""
-    return _told(recorded.fact.subject, recorded.fact.kind, recorded.fact.data)
+    fact = recorded.fact
+    if fact.source == REDRIVE and (redrives := directives_of(fact.directives).redrives):
+        return _told_of_redrive(fact, redrives)
+    return _told(fact.subject, fact.kind, fact.data)
+
+
+def _told_of_redrive(fact: Fact, redrives: Redrives) -> str:
+    if fact.subject != SAGA_STEP:
+        return f"{fact.subject} {fact.kind} in saga {redrives.saga_id}, and was taken over"
+    words = fact.data.get("redriven") or {}
+    steps = " and ".join(redrives.from_steps)
+    return f"{words.get('by')} redrove saga {redrives.saga_id} from {steps}: {words.get('reason')}"
 
 
 _PLAIN: dict[str, str] = {

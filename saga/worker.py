@@ -396,7 +396,7 @@ class Worker:
             breakers=tools.breakers,
             correlation_id=fact.correlationid,
             traceparent=fact.traceparent,
-            directives=turn.directives,
+            directives=turn.directives.of_the_starter,
             database=tools.database,
             outbox=tools.outbox,
             emits=self._action.emits,

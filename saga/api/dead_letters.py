@@ -11,7 +11,7 @@ from contracts.failure import InvalidContract
 from events.deadletters import Wanted
 from events.deadletters_codec import DeadLetter, Ruling, State
 from saga.api.parts import Parts
-from saga.redrive import MAX_BULK, MAX_PAGE, Bulk, DeadLetters, Words
+from saga.dead_letters import MAX_BULK, MAX_PAGE, Bulk, DeadLetters, Words
 
 Sequence = Annotated[int, Path(ge=1, le=2**63 - 1, description="of the dead letter")]
 Who = Annotated[str, Query(min_length=1, max_length=128)]

@@ -50,13 +50,15 @@ def simulate(
     faults: Faults | None = None,
     shell: Shell | None = None,
     compensable: Collection[str] | None = None,
+    redriven_from: tuple[str, ...] = (),
     max_violations: int = 1,
 ) -> SimulationReport:
     """Explore the definition's every state under these faults, until `max_states` or `max_violations`.
 
     `compensable` names the steps whose action has an undo; without it all of them are taken to have one.
+    `redriven_from`: the saga is a redrive from these steps, which has taken over the others.
     """
-    model = _Model(World(definition, compensable), faults or Faults(), shell or Shell())
+    model = _Model(World(definition, compensable, redriven_from), faults or Faults(), shell or Shell())
     return _Exploration(model, max_violations).run(max_states)
 
 

@@ -10,13 +10,14 @@ from functools import lru_cache
 from typing import Any
 
 from contracts.definition import SagaDefinition
+from contracts.directives import Directives, Redrives
 from contracts.facts import ABORTED_KEY, PAUSED_KEY, RESUMED_KEY, Fact, FactKey, FactKind, Recorded
 from contracts.failure import Failure
 from contracts.ids import fact_id
 from contracts.references import Scope
 from contracts.subjects import SAGA_STEP
 from saga import choreography
-from saga.choreography import CLOSED
+from saga.choreography import CLOSED, runs_again
 from saga.decisions import Compensate, Decision, Ignore, Run, Sleep, Trigger, Wait, Wake
 from saga.invariants import Breach, Effects, Invariant, Story, effect_breaches
 
@@ -30,6 +31,7 @@ _DATA: Mapping[str, dict[str, Any]] = {
     FactKind.COMPENSATED: {},
     FactKind.HELD: {"paused_by": "operator", "reason": "simulated"},
     FactKind.WOKEN: {"reason": "simulated"},
+    FactKind.FAILED: {"attempt": 1},
     FactKind.COMPENSATION_FAILED: {"attempt": 1},
     **{
         kind: {"by": "operator", "reason": "simulated"}
@@ -53,7 +55,9 @@ FAILURES: Mapping[str, Failure | None] = {
 
 
 @lru_cache(maxsize=4096)
-def simulated_fact(ref: str, step: str, kind: str, effect: str = "", note: tuple[int, ...] = ()) -> Fact:
+def simulated_fact(
+    ref: str, step: str, kind: str, effect: str = "", note: tuple[int, ...] = (), directives: str = ""
+) -> Fact:
     """One fact; `effect` tells a refusal from a failure with an unknown effect.
 
     `note` tells apart facts of a kind that may come more than once; of a failed attempt it is the delivery
@@ -83,6 +87,7 @@ def simulated_fact(ref: str, step: str, kind: str, effect: str = "", note: tuple
         sagaid=SAGA_ID,
         definition=ref,
         correlationid=SAGA_ID,
+        directives=directives,
         data=data,
     )
 
@@ -93,10 +98,17 @@ def _id(step: str, code: str, note: tuple[int, ...]) -> str:
 
 
 class World:
-    """What does not change during one exploration."""
+    """What does not change during one exploration. `redriven_from`: the saga is a redrive from these steps."""
 
-    def __init__(self, definition: SagaDefinition, compensable: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        definition: SagaDefinition,
+        compensable: Collection[str] | None = None,
+        redriven_from: tuple[str, ...] = (),
+    ) -> None:
         self.definition = definition
+        redrives = Redrives(saga_id="redriven", from_steps=redriven_from) if redriven_from else None
+        self.directives = Directives(redrives=redrives).encode()
         self.names = tuple(definition.by_name)
         self.index = {name: index for index, name in enumerate(self.names)}
         able = definition.by_name if compensable is None else compensable
@@ -106,7 +118,12 @@ class World:
         self.heard_by = tuple(choreography.heard_by(definition, name) for name in self.names)
         self.blind = tuple(len(definition.graph.predecessors[name]) <= 1 for name in self.names)
         self.streams: list[Stream] = []
-        self.root = Stream(self, None, simulated_fact(definition.ref, SAGA_STEP, FactKind.STARTED))
+        start = simulated_fact(definition.ref, SAGA_STEP, FactKind.STARTED, directives=self.directives)
+        self.root = Stream(self, None, start)
+        again = runs_again(definition.graph, redriven_from)
+        for name in definition.graph.order if redriven_from else ():
+            if name not in again:
+                self.root = self.root.then(name, FactKind.COMPLETED)
 
 
 class Stream:
@@ -173,7 +190,7 @@ class Stream:
         """With one more fact stored."""
         found = self._next.get((step, kind, effect, note))
         if found is None:
-            fact = simulated_fact(self.world.definition.ref, step, kind, effect, note)
+            fact = simulated_fact(self.world.definition.ref, step, kind, effect, note, self.world.directives)
             found = self._next[step, kind, effect, note] = Stream(self.world, self, fact)
         return found
 

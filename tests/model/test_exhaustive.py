@@ -1,5 +1,7 @@
 """Every interleaving of small sagas: no schedule, crash, duplicate or abort breaks an invariant."""
 
+from typing import Any
+
 import pytest
 
 from contracts.definition import SagaDefinition
@@ -94,3 +96,20 @@ def test_steps_without_a_compensation_stay() -> None:
     found = definition("some", {"a": "", "b": "a"})
     assert simulate(found, compensable=()).states < simulate(found, compensable=("a",)).states
     assert simulate(found, compensable=("a",)).complete
+
+
+def redrives() -> list[Any]:
+    """Every step of every shape that a saga of it may be redriven from."""
+    return [
+        pytest.param(found, name, id=f"{found.name}-from-{name}")
+        for found in CORPUS
+        for name in found.by_name
+        if not (found.pivot and found.pivot.name == name)
+    ]
+
+
+@pytest.mark.parametrize(("found", "name"), redrives())
+def test_a_redrive_runs_nothing_that_it_has_taken_over(found: SagaDefinition, name: str) -> None:
+    report = simulate(found, faults=Faults(duplicates=1, forgetful=True), redriven_from=(name,))
+    assert not report.violations, "\n".join((str(report.violations[0]), *report.violations[0].trace))
+    assert report.complete

@@ -35,9 +35,18 @@ class Mutant:
     faults: Faults = field(default_factory=Faults)
     shell: Shell = field(default_factory=Shell)
     of: ModuleType = choreography
+    redriven_from: tuple[str, ...] = ()
 
 
 MUTANTS = {
+    "what was taken over runs": Mutant(
+        "if earlier := taken_over(definition, step, facts[trigger.key].fact):", 'if earlier := "":',
+        "chain-3", {"effect_once", "one_outcome"}, redriven_from=("c",),
+    ),
+    "a redrive runs the steps it was redriven from alone": Mutant(
+        "or step in runs_again(definition.graph, redrives.from_steps)", "or step in redrives.from_steps",
+        "chain-3", {"not_stuck"}, redriven_from=("b",),
+    ),
     "a join runs on any of its facts": Mutant(
         "if not any(key in facts for key in keys):", "if False:", "join", {"needs", "waiting_is_final"}
     ),
@@ -226,7 +235,12 @@ def install(monkeypatch: pytest.MonkeyPatch, mutant: Mutant) -> None:
 def test_a_broken_rule_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant = MUTANTS[name]
     install(monkeypatch, mutant)
-    report = simulate(BY_NAME[mutant.definition], faults=mutant.faults, shell=mutant.shell)
+    report = simulate(
+        BY_NAME[mutant.definition],
+        faults=mutant.faults,
+        shell=mutant.shell,
+        redriven_from=mutant.redriven_from,
+    )
     assert {violation.invariant for violation in report.violations} <= mutant.breaks
     assert report.violations
 
@@ -234,6 +248,11 @@ def test_a_broken_rule_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_same_exploration_of_the_real_core_finds_nothing(name: str) -> None:
     mutant = MUTANTS[name]
-    report = simulate(BY_NAME[mutant.definition], faults=mutant.faults, shell=mutant.shell)
+    report = simulate(
+        BY_NAME[mutant.definition],
+        faults=mutant.faults,
+        shell=mutant.shell,
+        redriven_from=mutant.redriven_from,
+    )
     assert not report.violations, report.violations[0]
     assert report.complete

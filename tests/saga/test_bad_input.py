@@ -15,7 +15,7 @@ from events.deadletters import (
 from events.publish import PublishFailed
 from saga.action import ActionContext
 from saga.client import StartOptions
-from saga.redrive import DeadLetters, Words
+from saga.dead_letters import DeadLetters, Words
 from saga.state import SagaStatus
 from tests.world import Number, Running, World
 

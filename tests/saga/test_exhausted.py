@@ -14,7 +14,7 @@ from events.deadletters import CODE_EXHAUSTED, CODE_UNDECODABLE, Wanted
 from events.deadletters_codec import DeadLetter, State
 from events.names import UNDERTAKER
 from saga.action import ActionContext
-from saga.redrive import DeadLetters, Words
+from saga.dead_letters import DeadLetters, Words
 from saga.state import SagaStatus
 from tests.world import Number, Running, World
 

@@ -11,7 +11,7 @@ from events.deadletters_codec import DeadLetter, State
 from events.names import SAGA_LOG
 from events.publish import Fence
 from saga.api.app import open_parts
-from saga.redrive import DeadLetters, Words
+from saga.dead_letters import DeadLetters, Words
 from saga.state import SagaStatus
 from tests.world import Running, World
 

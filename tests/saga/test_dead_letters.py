@@ -19,8 +19,8 @@ from events.deadletters import (
 from events.deadletters_codec import DeadLetter, Origin, State
 from events.names import TIMEKEEPER
 from events.streams import apply_redrives
+from saga.dead_letters import DeadLetters, Words
 from saga.participant import Participant
-from saga.redrive import DeadLetters, Words
 from saga.state import SagaStatus
 from tests.world import Running, World
 
