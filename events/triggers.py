@@ -2,79 +2,34 @@
 and the history of their firings.
 """
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 
 import structlog
 from nats.errors import Error as NatsError
 from nats.js import api
 from nats.js.errors import NotFoundError
 
-from contracts.failure import InvalidContract, Stale
+from contracts.failure import InvalidContract
 from contracts.triggers import DueTime, EventTrigger, Firing, TriggerRecord
 from events.bus import Bus
-from events.names import EXPECTED_SEQUENCE, MSG_ID
-from events.publish import Fenced, PublishFailed
-from events.read import StreamMessage, answered, stored, watch_stream
+from events.names import MSG_ID
+from events.publish import PublishFailed
+from events.read import answered, stored, watch_stream
+from events.records import Kept, RecordBucket
 
 log = structlog.get_logger(__name__)
 
 _MAX_UNANSWERED = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class KeptTrigger:
-    """A record, and the revision of the bucket at which it was written."""
-
-    record: TriggerRecord
-    revision: int
+type KeptTrigger = Kept[TriggerRecord]
 
 
-class TriggerBucket:
-    """The triggers by name. Reads go to the bucket's leader: whoever was answered a write finds it."""
+class TriggerBucket(RecordBucket[TriggerRecord]):
+    """The triggers by name."""
 
     def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-        self._bucket = bus.names.triggers
-
-    async def read(self, name: str) -> KeptTrigger | None:
-        """The trigger as it is on the server, deleted or not. Raises ReadFailed, InvalidContract."""
-        found = await stored(self._bus, f"KV_{self._bucket}", subject=self._key(name))
-        return KeptTrigger(TriggerRecord.decode(found.data or b""), found.seq or 0) if found else None
-
-    async def write(self, record: TriggerRecord, over: int) -> KeptTrigger:
-        """Write a record over that revision, 0 for none. Raises Stale if another one is there, PublishFailed."""
-        payload = record.model_dump_json().encode()
-        headers = {EXPECTED_SEQUENCE: str(over)}
-        try:
-            done = await self._bus.publisher.send(self._key(record.trigger.name), payload, headers)
-        except Fenced as error:
-            found = await self.read(record.trigger.name)
-            if found and found.record == record:
-                # Our own write, of which only the acknowledgement was lost.
-                return found
-            name = record.trigger.name
-            raise Stale(f"trigger {name} has changed since it was read: read it again") from error
-        return KeptTrigger(record, done.sequence)
-
-    async def watch(self) -> AsyncGenerator[list[KeptTrigger]]:
-        """All triggers, then every change, for ever; an empty list tells that all have been given out."""
-        async for messages in watch_stream(self._bus, f"KV_{self._bucket}", [f"$KV.{self._bucket}.>"]):
-            found = [kept for message in messages if (kept := _kept(message))]
-            if found or not messages:
-                yield found
-
-    def _key(self, name: str) -> str:
-        return f"$KV.{self._bucket}.{name}"
-
-
-def _kept(message: StreamMessage) -> KeptTrigger | None:
-    try:
-        return KeptTrigger(TriggerRecord.decode(message.payload), message.sequence)
-    except InvalidContract as error:
-        log.error("triggers.unreadable", subject=message.subject, reason=str(error))
-        return None
+        super().__init__(bus, bus.names.triggers, TriggerRecord.decode, "trigger")
 
 
 def subject_of(bus: Bus, trigger: EventTrigger) -> str:

@@ -122,7 +122,7 @@ class Triggers:
         raise Stale(f"trigger {name} changes too fast to be changed: try again")
 
     async def _write(self, record: TriggerRecord, over: int, before: Trigger | None = None) -> KeptTrigger:
-        kept = await self._bucket.write(record, over)
+        kept = await self._bucket.write(record.trigger.name, record, over)
         self._learn(kept)
         after = record.trigger
         if (
