@@ -2,8 +2,8 @@
 
 The decisions are made by `decide`; what a step did stands in for what it would do, as long as the action is the same.
 Of a step that did not run nothing is recorded: it is taken to complete without an output, and what refers to that is
-not known. People's wishes, cancels and deadlines come where they came. Pauses, waits and repeated attempts are left
-out: the end of a step stands for all of them.
+not known. People's wishes, cancels and deadlines come where they came, and so does what a redrive has taken over.
+Pauses, waits and repeated attempts are left out: the end of a step stands for all of them.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ from contracts.facts import ABORTED_KEY, STARTED_KEY, Fact, FactKey, FactKind, R
 from contracts.failure import CODE_CONDITION_INVALID, CODE_INPUT_INVALID, Failure, InvalidContract
 from contracts.references import Scope
 from contracts.subjects import SAGA_STEP
-from saga.choreography import CLOSED, SPOKEN, causes, decide, heard_by, may_abort, needs
+from saga.choreography import CLOSED, SPOKEN, causes, decide, heard_by, may_abort, needs, taken_over
 from saga.decisions import Compensate, GiveUp, Run, Skip, StandDown, Trigger
 from saga.scope import carry, scope_of
 
@@ -64,6 +64,7 @@ def recorded_runs(definition: SagaDefinition, facts: Sequence[Recorded]) -> dict
     for recorded in facts:
         step, kind = recorded.fact.key
         begins = step in definition.by_name and kind in (FactKind.STARTED, *SPOKEN)
+        begins = begins and not taken_over(definition, step, recorded.fact)
         if begins and (step not in found or not found[step].kind):
             found[step] = _run_of(definition, step, known, recorded, found.get(step))
         elif step in found and kind in _UNDO_ENDS and found[step].undo not in CLOSED:
@@ -79,7 +80,9 @@ def _silent(definition: SagaDefinition, facts: Sequence[Recorded], ran: Mapping[
     due = [
         step
         for step in definition.by_name
-        if step not in ran and all(any(key in known for key in group) for group in needs(definition, step))
+        if step not in ran
+        and not taken_over(definition, step, facts[0].fact)
+        and all(any(key in known for key in group) for group in needs(definition, step))
     ]
     return {step: _run_of(definition, step, known, None, None) for step in due}
 
@@ -124,7 +127,9 @@ def imagine(
     for recorded in facts:
         key = recorded.fact.key
         by_step = key == ABORTED_KEY and recorded.fact.data.get("cause") == "step"
-        if key == STARTED_KEY or (key == ABORTED_KEY and not by_step) or key[1] in _FROM_OUTSIDE:
+        came_with_start = key[0] in definition.by_name and taken_over(definition, key[0], recorded.fact)
+        by_person = (key == ABORTED_KEY and not by_step) or key[1] in _FROM_OUTSIDE
+        if key == STARTED_KEY or came_with_start or by_person:
             imagining.expect(recorded.sequence, key, recorded.fact.data)
     return imagining.play(facts[0].fact)
 

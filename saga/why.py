@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from contracts.definition import SagaDefinition
 from contracts.facts import ABORTED_KEY, PAUSED_KEY, FactKey, FactKind, Recorded
-from saga.choreography import causes, needs, open_steps
+from saga.choreography import causes, needs, open_steps, taken_over
 from saga.listening import Presence
 from saga.rests import due_of
 from saga.state import SagaState, SagaStatus, StepState, StepStatus, fold
@@ -202,6 +202,8 @@ class _Examined:
 
     def _ran(self, name: str) -> Iterator[str]:
         """What made the step due."""
+        if taken_over(self.definition, name, next(iter(self.facts.values())).fact):
+            return
         if any(any(key in self.facts for key in group) for group in needs(self.definition, name)):
             yield f"it became due with {_said(self._last_cause(name))}, the last fact that it needed"
 

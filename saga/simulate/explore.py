@@ -74,13 +74,14 @@ class Walked:
 
 
 def walk(
-    definition: SagaDefinition, choose: Callable[[int], int], *, faults: Faults, patience: int = 200
-) -> Walked:
+    definition: SagaDefinition, choose: Callable[[int], int], *, faults: Faults, patience: int = 200,
+    redriven_from: tuple[str, ...] = (),
+) -> Walked:  # fmt: skip
     """One schedule until nothing moves: a fault in about one move of ten, none after `patience` moves.
 
-    `choose(n)` gives a number below n.
+    `choose(n)` gives a number below n; `redriven_from` as in `simulate`.
     """
-    model = _Model(World(definition), faults, Shell())
+    model = _Model(World(definition, redriven_from=redriven_from), faults, Shell())
     starts = model.moves.initial()
     state = starts[choose(len(starts))]
     trace: list[str] = []

@@ -26,6 +26,16 @@ def test_no_saga_diverges_under_its_own_definition(of: SagaDefinition, seed: int
     assert diverge(of, of, facts, ()) == []
 
 
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(PLAIN), st.integers(0, 2**32), st.data())
+def test_no_redrive_diverges_under_its_own_definition(
+    of: SagaDefinition, seed: int, data: st.DataObject
+) -> None:
+    from_step = data.draw(st.sampled_from(sorted(of.by_name)))
+    facts = walk(of, Random(seed).randrange, faults=Faults(), redriven_from=(from_step,)).facts
+    assert diverge(of, of, facts, ()) == []
+
+
 def step(name: str, *after: str, action: str = "t.tell", **options: Any) -> Step:
     return Step(name=name, action=action, after=after, **options)
 

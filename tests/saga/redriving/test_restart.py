@@ -9,11 +9,15 @@ from contracts.definition import SagaDefinition, Step
 from contracts.directives import Directives, Redrives
 from contracts.facts import STARTED_KEY, Redriven
 from contracts.failure import Conflict, InvalidContract, NotFound
+from events.clock import utc_now
 from saga.action import ActionContext, Refused
 from saga.client import InvalidInput, StartOptions
 from saga.invariants import audit
 from saga.redriving.restart import Redriver, Wanted
+from saga.replay import replay
 from saga.state import SagaState, SagaStatus
+from saga.timeline import timeline
+from saga.why import Around, why
 from tests.world import Number, Running, World
 
 WORDS = Redriven(by="ada", reason="the ledger is back")
@@ -219,6 +223,28 @@ async def test_a_cancelled_saga_can_be_redriven_and_a_step_must_exist(
     new = (await redriver.redrive(old, Wanted(), WORDS)).plan.new_id
     async with running.serving(*(world.action(name) for name in "abcd")):
         assert (await ended(running, CHAIN, new)).status == SagaStatus.COMPLETED
+
+
+async def test_the_story_of_a_redrive_says_what_was_taken_over(
+    running: Running, world: World, redriver: Redriver
+) -> None:
+    await running.publish(CHAIN)
+    fails = world.behaviours["b"] = Fails()
+    async with running.serving(*(world.action(name, compensable=False) for name in "abcd")):
+        old = await running.start(CHAIN, value=1)
+        await ended(running, CHAIN, old)
+        fails.mended = True
+        new = (await redriver.redrive(old, Wanted(), WORDS)).plan.new_id
+        await ended(running, CHAIN, new)
+    facts = await running.facts(new)
+    started, taken_over, *_ = [moment.text for moment in timeline(facts)]
+    assert started == f"ada redrove saga {old} from b: the ledger is back"
+    assert taken_over == f"a completed in saga {old}, and was taken over"
+    (about_a,) = why(CHAIN, facts, "a", Around(now=utc_now()))
+    assert about_a.sentences == (f"{taken_over} (#{facts[1].sequence})",)
+    first, second, *_ = replay(CHAIN, facts)
+    assert [(one.step, one.verdict) for one in first.heard] == [("a", "ignore")]
+    assert [(one.step, one.verdict) for one in second.heard] == [("b", "run")]
 
 
 async def test_nobody_but_a_redrive_says_what_is_taken_over(running: Running) -> None:
