@@ -128,6 +128,11 @@ class Names:
         return f"{self._prefix}-WORKFLOW-VERSIONS"
 
     @property
+    def redrives(self) -> str:
+        """The KV bucket of jobs that redrive sagas."""
+        return f"{self._prefix}-REDRIVES"
+
+    @property
     def triggers(self) -> str:
         """The KV bucket of triggers."""
         return f"{self._prefix}-TRIGGERS"

@@ -59,6 +59,7 @@ async def declare(bus: Bus) -> list[Change]:
         _definitions(bus),
         _breakers(bus),
         _triggers(bus),
+        _redrives(bus),
         _locks(bus),
         _offers(bus),
         _sessions(bus),
@@ -185,6 +186,12 @@ def _schedules(bus: Bus) -> api.StreamConfig:
 def _triggers(bus: Bus) -> api.KeyValueConfig:
     return api.KeyValueConfig(
         bucket=bus.names.triggers, history=1, replicas=bus.settings.replicas, direct=True
+    )
+
+
+def _redrives(bus: Bus) -> api.KeyValueConfig:
+    return api.KeyValueConfig(
+        bucket=bus.names.redrives, history=1, replicas=bus.settings.replicas, direct=True
     )
 
 

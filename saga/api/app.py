@@ -30,6 +30,7 @@ from saga.api import (
     policies,
     problems,
     reasons,
+    redrives,
     replays,
     sagas,
     triggers,
@@ -42,6 +43,8 @@ from saga.client import SagaClient
 from saga.log.queries import Queries
 from saga.log.service import LogService
 from saga.log.store import open_log
+from saga.redriving.restart import Redriver
+from saga.redriving.runner import RedriveRunner
 from saga.secrets import LocalSecrets
 from saga.service import ServiceSettings
 from saga.triggers.firing import Firer
@@ -54,7 +57,7 @@ type Next = Callable[[Request], Awaitable[Response]]
 def create_app(parts: Parts, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The API, and what domains answer beside it."""
     modules = (
-        reasons, sagas, replays, interventions, executions, metrics, orchestrations, dead_letters,
+        reasons, sagas, replays, interventions, redrives, executions, metrics, orchestrations, dead_letters,
         breakers, definitions, actions, policies, health, orchestration_health, triggers, hooks, workflows,
         workflow_templates,
     )  # fmt: skip
@@ -138,12 +141,14 @@ async def open_parts(
         client = SagaClient(bus, definitions)
         catalogue = await stack.enter_async_context(Catalogue.open(bus, definitions, client))
         triggers = await stack.enter_async_context(Triggers.open(bus, catalogue, definitions))
+        queries = Queries(database)
+        await stack.enter_async_context(RedriveRunner(bus, Redriver(bus, definitions), queries))
         yield Parts(
             bus=bus,
             definitions=definitions,
             client=client,
             log=log,
-            queries=Queries(database),
+            queries=queries,
             breakers=breakers,
             census=Census(bus),
             catalogue=catalogue,

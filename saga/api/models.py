@@ -97,11 +97,25 @@ class StepAnswer(BaseModel):
     output: dict[str, Any] | None
 
 
+class RedrivesAnswer(BaseModel):
+    """Which saga this one is a redrive of, from where, and who wanted that; `job`: as one of many."""
+
+    saga_id: str
+    from_steps: list[str]
+    by: str
+    reason: str
+    job: str
+
+
 class SagaAnswer(SagaSummary):
+    """`redriven_as` is the saga that is a redrive of this one."""
+
     input: dict[str, Any] | None
     abort: dict[str, Any] | None
     labels: dict[str, str]
     steps: list[StepAnswer]
+    redrives: RedrivesAnswer | None
+    redriven_as: str | None
     as_of_sequence: int
 
 

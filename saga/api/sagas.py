@@ -9,13 +9,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.facts import FactKind
+from contracts.directives import directives_of
+from contracts.facts import STARTED_KEY, FactKind, Redriven
 from contracts.failure import InvalidContract, NotFound
 from contracts.subjects import partition_of
 from saga.api.models import (
     FactAnswer,
     FactsAnswer,
     MomentAnswer,
+    RedrivesAnswer,
     SagaAnswer,
     SagaCount,
     SagaPage,
@@ -30,6 +32,7 @@ from saga.api.models import (
 from saga.api.parts import Parts
 from saga.client import StartOptions
 from saga.log.queries import Filter, SagaView
+from saga.redriving.plan import redrive_id
 from saga.state import SagaStatus
 from saga.timeline import timeline
 
@@ -48,6 +51,8 @@ class Wanted(BaseModel):
     correlation_id: str | None = None
     label: list[str] = Field(default=[], description="name:value, all must be there")
     q: str | None = Field(default=None, max_length=64, description="beginning of a saga or correlation id")
+    failure_code: str | None = Field(default=None, max_length=128, description="of a step's last failure")
+    failure_step: str | None = Field(default=None, max_length=64, description="the step that failed")
 
     def filter(self) -> Filter:
         name, _, version = (self.definition or "").partition("@")
@@ -60,6 +65,8 @@ class Wanted(BaseModel):
             correlation_id=self.correlation_id,
             labels=tuple(label_of(text) for text in self.label),
             query=self.q,
+            failure_code=self.failure_code,
+            failure_step=self.failure_step,
         )
 
 
@@ -139,6 +146,8 @@ def router(parts: Parts) -> APIRouter:
             abort=view.saga["abort"],
             labels=view.labels,
             steps=await step_answers(parts, view),
+            redrives=await _redrives(parts, view),
+            redriven_as=await _redriven_as(parts, view),
             as_of_sequence=view.as_of_sequence,
         )
 
@@ -212,6 +221,22 @@ async def step_answers(parts: Parts, view: SagaView) -> list[StepAnswer]:
         )
         for step in (definition.steps if definition else ())
     ]
+
+
+async def _redrives(parts: Parts, view: SagaView) -> RedrivesAnswer | None:
+    started = await parts.queries.fact(view.saga["saga_id"], STARTED_KEY)
+    redrives = directives_of(started.directives).redrives if started else None
+    if started is None or redrives is None:
+        return None
+    words = Redriven.model_validate(started.data["redriven"])
+    return RedrivesAnswer(
+        saga_id=redrives.saga_id, from_steps=list(redrives.from_steps), **words.model_dump()
+    )
+
+
+async def _redriven_as(parts: Parts, view: SagaView) -> str | None:
+    new_id = redrive_id(view.saga["saga_id"])
+    return new_id if view.saga["ended_at"] and await parts.queries.fact(new_id, STARTED_KEY) else None
 
 
 _PENDING: dict[str, Any] = {

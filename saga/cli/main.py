@@ -23,6 +23,7 @@ from saga.cli import (
     log,
     policy,
     record,
+    redrive,
     replay,
     rule,
     run,
@@ -58,6 +59,7 @@ app.add_typer(rule.app, name="rule")
 app.add_typer(step.app, name="step")
 app.add_typer(export.app, name="export")
 replay.add_to(app)
+redrive.add_to(app)
 app.add_typer(log.app, name="log")
 graph.add_to(app)
 why.add_to(app)
@@ -230,6 +232,9 @@ def status(saga_id: str, output: Output = Format.TABLE, api: Api = DEFAULT_API) 
 def list_(
     status: Annotated[list[str] | None, typer.Option("--status", help="May be given again.")] = None,
     definition: Annotated[str | None, typer.Option("--def", help="name or name@version")] = None,
+    code: Annotated[
+        str | None, typer.Option("--code", help="Only where a step's failure has this code.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
     cursor: Annotated[str | None, typer.Option(help="Go on from the page before.")] = None,
     output: Output = Format.TABLE,
@@ -238,7 +243,9 @@ def list_(
     """Sagas, newest first."""
     from saga.cli.remote import Remote
 
-    wanted = {"status": status or None, "definition": definition, "limit": limit, "cursor": cursor}
+    wanted = {
+        "status": status or None, "definition": definition, "failure_code": code, "limit": limit, "cursor": cursor,
+    }  # fmt: skip
     with Remote(api) as remote:
         page = remote.get(
             "/api/v1/sagas", {name: value for name, value in wanted.items() if value is not None}

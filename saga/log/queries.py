@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, tu
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.children import PARENT
-from contracts.facts import Recorded
+from contracts.facts import Fact, FactKey, Recorded
 from contracts.failure import NotFound
 from events.database import Database
 from saga.cursors import fingerprint, read_moment, write_cursor
@@ -26,7 +26,8 @@ _SAGAS, _STEPS, _LABELS, _FACTS = map(table_of, (SagaRow, StepRow, LabelRow, Fac
 class Filter:
     """Which sagas. Empty fields filter nothing; `query` is the beginning of a saga or correlation id.
 
-    `without_children`: none that a step of another saga has started.
+    `without_children`: none that a step of another saga has started. `failure_code`, `failure_step`: a step of that
+    name whose last failure has that code.
     """
 
     status: tuple[str, ...] = ()
@@ -39,6 +40,8 @@ class Filter:
     correlation_id: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     query: str | None = None
+    failure_code: str | None = None
+    failure_step: str | None = None
 
     def fingerprint(self) -> str:
         return fingerprint(self)
@@ -132,6 +135,18 @@ class Queries:
             raise NotFound(f"no saga {saga_id}")
         return facts
 
+    async def fact(self, saga_id: str, key: FactKey) -> Fact | None:
+        """The first fact of a kind that a saga has stated."""
+        query = (
+            select(_FACTS.c.envelope)
+            .where(_FACTS.c.saga_id == saga_id, _FACTS.c.step == key[0], _FACTS.c.kind == key[1])
+            .order_by(_FACTS.c.sequence)
+            .limit(1)
+        )
+        async with self._database.reading() as connection:
+            found = (await connection.execute(query)).scalar_one_or_none()
+        return Fact.decode(found.encode()) if found else None
+
     async def statistics(self, name: str | None = None) -> list[Statistics]:
         """Per definition: counts by status, and durations of ended sagas."""
         condition = _SAGAS.c.name == name if name else _SAGAS.c.name.is_not(None)
@@ -205,10 +220,19 @@ def _filtered(query: Select[Any], wanted: Filter) -> Select[Any]:
         conditions.append(
             ~select(_LABELS).where(_LABELS.c.saga_id == _SAGAS.c.saga_id, _LABELS.c.name == PARENT).exists()
         )
+    if wanted.failure_code or wanted.failure_step:
+        conditions.append(_SAGAS.c.saga_id.in_(_failed(wanted.failure_code, wanted.failure_step)))
     for name, value in wanted.labels:
         labelled = select(_LABELS.c.saga_id).where(and_(_LABELS.c.name == name, _LABELS.c.value == value))
         conditions.append(_SAGAS.c.saga_id.in_(labelled))
     return query.where(*(condition for condition in conditions if condition is not None))
+
+
+def _failed(code: str | None, step: str | None) -> Select[Any]:
+    found = select(_STEPS.c.saga_id).where(_STEPS.c.failure.is_not(None))
+    if code:
+        found = found.where(_STEPS.c.failure["code"].as_string() == code)
+    return found.where(_STEPS.c.step == step) if step else found
 
 
 def _is_execution(status: ExecutionStatus) -> ColumnElement[bool]:

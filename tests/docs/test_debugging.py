@@ -120,3 +120,13 @@ async def test_a_new_version_is_tried_on_recorded_sagas_as_the_guide_says(
     assert told.count("exit code 10") == 2
     assert re.search(r"1 +optimize_route +end +completed +skipped", told)
     assert re.search(r"another way from #\d+: optimize_route, end: was completed, would be skipped", told)
+
+
+async def test_a_payment_is_run_again_as_the_guide_says(shop: dict[str, str], tmp_path: Path) -> None:
+    await pay(shop, tmp_path)
+    told = await run_story("redrive.md", shop, tmp_path)
+    assert re.search(r"repeated +validate_payment, optimize_route, validate_compliance", told)
+    assert re.search(r"redriven_as: [0-9a-f-]{36}", told)
+    assert "1 sagas are meant" in told
+    assert "was redriven before, as saga" in told
+    assert "some were refused: exit code 4" in told
