@@ -24,7 +24,9 @@ class FailedSagas(_Contract):
     failed; `label` is `name:value`, all must be there."""
 
     definition: str = Field(min_length=1, max_length=97, description="name, or name@version")
-    status: tuple[Literal["compensated", "failed"], ...] = ("compensated", "failed")
+    status: tuple[Literal["compensated", "failed"], ...] = Field(
+        default=("compensated", "failed"), min_length=1
+    )
     failure_code: str | None = Field(default=None, max_length=128)
     failure_step: StepName | None = None
     started_after: AwareDatetime | None = None

@@ -91,6 +91,10 @@ class RedriveRunner:
                 log.warning("redrives.again", job=kept.record.id, reason=str(error))
                 await asyncio.sleep(_TRY_AGAIN_S)
                 await self._look_again(kept.record.id)
+            except Exception:
+                # The log's database, for one, may be away: a job is never given up but by a person.
+                log.exception("redrives.again", job=kept.record.id)
+                await asyncio.sleep(_TRY_AGAIN_S)
 
     def _free(self) -> KeptJob | None:
         """The oldest job under way that nobody else has in hand."""

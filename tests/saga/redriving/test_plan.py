@@ -6,14 +6,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from contracts.definition import SagaDefinition, Step
-from contracts.facts import STARTED_KEY
+from contracts.definition import SagaDefinition
+from contracts.facts import STARTED_KEY, Recorded
 from contracts.failure import Conflict
 from saga.redriving.plan import Plan, merged, plan, taken_over_facts
 from saga.scope import carry
 from saga.simulate import Walked
+from saga.simulate.corpus import definition as shaped
 from saga.state import StepStatus
 from tests.model.test_walks import SEEDS, definitions, walked
+from tests.saga.test_replay import facts
 
 
 def planned(definition: SagaDefinition, end: Walked, *from_steps: str) -> Plan | None:
@@ -96,7 +98,52 @@ def test_a_merge_patch_is_that_of_the_rfc(before: Any, patch: Any) -> None:
 
 
 def test_a_saga_whose_start_is_no_longer_kept_cannot_be_redriven() -> None:
-    definition = SagaDefinition(name="one", steps=(Step(name="a", action="simulated.a"),))
+    definition = shaped("one", {"a": ""})
     cut_off = [one for one in walked(definition, 1).facts if one.fact.key != STARTED_KEY]
     with pytest.raises(Conflict, match="its start is no longer kept"):
         plan(definition, cut_off, {})
+
+
+TWO = shaped("two", {"a": "", "b": "a"})
+FAILED = ("a.started", "a.completed", "b.started", "b.failed/none", "aborted", "b.stood_down")
+
+
+def test_a_child_is_not_redriven_but_its_parent() -> None:
+    started, *others = facts("started", *FAILED, "a.compensated", of=TWO)
+    labelled = {**started.fact.data, "labels": {"parent": "s-1"}}
+    child = Recorded(1, started.fact.model_copy(update={"data": labelled}))
+    with pytest.raises(Conflict, match="is a child of saga s-1"):
+        plan(TWO, [child, *others], {})
+    assert plan(TWO, [started, *others], {}).from_steps == ("a",)
+
+
+def test_where_an_undo_was_given_up_a_person_must_decide_what_stands() -> None:
+    given_up = facts("started", *FAILED, "a.compensation_failed", "a.compensation_skipped", of=TWO)
+    with pytest.raises(Conflict, match="the undo of a was given up"):
+        plan(TWO, given_up, {})
+
+
+def test_what_does_not_stand_beside_the_chosen_step_runs_again_too() -> None:
+    branches = shaped("branches", {"a": "", "b": "", "c": "a", "d": "b"})
+    ended = facts("started", "a.completed", "b.completed", "c.failed/none", "aborted", of=branches)
+    found = plan(branches, ended, {}, ["c"])
+    assert (found.from_steps, found.taken_over, found.again) == (("c", "d"), ("a", "b"), ("c", "d"))
+
+
+def test_a_pivot_without_an_undo_never_runs_again() -> None:
+    pivot = shaped("pivot", {"a": "", "b": "a"}, a={"pivot": True})
+    ended = facts("started", "a.completed", "b.failed/none", of=pivot)
+    with pytest.raises(Conflict, match="a would run again, and it is the pivot"):
+        plan(pivot, ended, {}, ["a"])
+    assert plan(pivot, ended, {}).taken_over == ("a",)
+
+
+def test_what_later_steps_need_is_carried_by_what_was_taken_over() -> None:
+    needed = {"input": {"rate": "${steps.a.rate}", "note": "${input.note}"}}
+    chain = shaped("chain", {"a": "", "b": "a", "c": "b"}, c=needed)
+    ended = facts("started", "a.completed", "b.completed", "c.failed/none", "aborted", of=chain)
+    ended[0] = Recorded(1, ended[0].fact.model_copy(update={"data": {"input": {"note": "old"}}}))
+    ended[1] = Recorded(2, ended[1].fact.model_copy(update={"data": {"output": {"rate": 7}}}))
+    found = plan(chain, ended, {"note": "new"})
+    told = {name: data["carried"] for name, _, data in taken_over_facts(found, ended)}
+    assert told["b"] == {"input": {"note": "new"}, "steps": {"a": {"rate": 7}}}
