@@ -16,7 +16,7 @@ _NEVER = "never ran"
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """One difference. `what`: end, cause, input, undo, action, unknown or status; `order` is its place in the
+    """One difference. `what`: end, cause, input, output, undo, action, unknown or status; `order` is its place in the
     recorded saga, by sequence."""
 
     order: int
@@ -31,15 +31,26 @@ def diverge(
 ) -> list[Divergence]:
     """How the saga differs under `new`; nothing, if it would have gone the same way."""
     runs = recorded_runs(old, facts)
-    imagined = imagine(new, runs, facts, undoable)
-    found = [one for step in {**runs, **imagined.ran} for one in _of_step(step, runs, imagined)]
+    return differences(old, new, facts, runs, imagine(new, runs, facts, undoable))
+
+
+def differences(
+    old: SagaDefinition,
+    new: SagaDefinition,
+    facts: Sequence[Recorded],
+    runs: Mapping[str, Ran],
+    imagined: Imagined,
+) -> list[Divergence]:
+    """How an imagined saga differs from the recorded one, whose steps did what `runs` says."""
+    last = facts[-1].sequence
+    found = [one for step in {**runs, **imagined.ran} for one in _of_step(step, runs, imagined, last)]
     was, would = fold(old, facts).status, fold(new, imagined.facts).status
     if was != would:
-        found.append(Divergence(facts[-1].sequence, SAGA_STEP, "status", was.value, would.value))
+        found.append(Divergence(last, SAGA_STEP, "status", was.value, would.value))
     return sorted(found, key=lambda one: (one.order, one.step == SAGA_STEP))
 
 
-def _of_step(step: str, runs: Mapping[str, Ran], imagined: Imagined) -> Iterator[Divergence]:
+def _of_step(step: str, runs: Mapping[str, Ran], imagined: Imagined, last: int) -> Iterator[Divergence]:
     was, would = runs.get(step), imagined.ran.get(step)
     order = min(one.order for one in (was, would) if one is not None)
     if _end(was) != _end(would):
@@ -56,14 +67,21 @@ def _of_step(step: str, runs: Mapping[str, Ran], imagined: Imagined) -> Iterator
         ):
             for pointer, before, after in _different(was.input, would.input, ""):
                 yield Divergence(order, step, f"input{pointer}", before, after)
+        if was.kind == would.kind == FactKind.COMPLETED and step not in imagined.unknown:
+            for pointer, before, after in _different(was.data.get("output"), would.data.get("output"), ""):
+                yield Divergence(order, step, f"output{pointer}", before, after)
         if was.undo != would.undo:
-            yield Divergence(order, step, "undo", was.undo or "none", would.undo or "none")
+            # What is undone follows from what went before, and is never the first difference.
+            yield Divergence(last, step, "undo", was.undo or "none", would.undo or "none")
     if step in imagined.unknown:
         yield Divergence(order, step, "unknown", _end(was), imagined.unknown[step])
 
 
 def _end(ran: Ran | None) -> str:
-    return _NEVER if ran is None else ran.kind or "under way"
+    if ran is None:
+        return _NEVER
+    code = (ran.data.get("failure") or {}).get("code") if ran.kind == FactKind.FAILED else None
+    return f"{ran.kind} ({code})" if code else ran.kind or "under way"
 
 
 def _different(was: Any, would: Any, pointer: str) -> Iterator[tuple[str, str, str]]:

@@ -4,7 +4,7 @@ An import states the facts as they were, in their order, and goes on where it wa
 by their sequence (`woken`, `attempt_failed`, outcomes) name them by their new one.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -83,12 +83,36 @@ async def _facts(bus: Bus, chosen: Chosen) -> AsyncIterator[tuple[int, StreamMes
             yield partition, message, fact
 
 
-async def stories(bus: Bus, chosen: Chosen) -> dict[str, list[Recorded]]:
-    """The facts of the sagas that are meant, each in stream order. Raises NotFound as `export` does."""
-    found: dict[str, list[Recorded]] = {}
-    async for _, message, fact in _facts(bus, chosen):
-        found.setdefault(fact.sagaid, []).append(Recorded(message.sequence, fact))
-    return found
+async def stories(
+    bus: Bus, chosen: Chosen, concerns: Callable[[str], Awaitable[bool]]
+) -> AsyncGenerator[tuple[str, list[Recorded]]]:
+    """The facts of each saga that is meant, in stream order; one saga at a time is held, and the ids of all.
+
+    Of sagas that are not named only those whose definition (name@version) `concerns` the caller. Raises NotFound as
+    `export` does.
+    """
+    saga_ids = chosen.saga_ids or [saga_id async for saga_id in _starting(bus, chosen, concerns)]
+    for saga_id in saga_ids:
+        facts = [(one.sequence, fact_in(one)) for one in await read_story(bus, saga_id)]
+        if not facts and chosen.saga_ids:
+            raise NotFound(f"no saga {saga_id} in the stream")
+        # Retention may have taken it since its start was read.
+        if known := [Recorded(sequence, fact) for sequence, fact in facts if fact is not None]:
+            yield saga_id, known
+
+
+async def _starting(
+    bus: Bus, chosen: Chosen, concerns: Callable[[str], Awaitable[bool]]
+) -> AsyncIterator[str]:
+    judged: dict[str, bool] = {}
+    async for _, message in everything(bus):
+        fact = fact_in(message)
+        if fact is None or not chosen.starts(fact):
+            continue
+        if fact.definition not in judged:
+            judged[fact.definition] = await concerns(fact.definition)
+        if judged[fact.definition]:
+            yield fact.sagaid
 
 
 def fact_in(message: StreamMessage) -> Fact | None:

@@ -28,10 +28,8 @@ _UNDO_ENDS = (*CLOSED, FactKind.COMPENSATION_FAILED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What one step did: its end (`kind`, empty if it has none yet), what made it due, and with which input.
-
-    `input` is None if it is not known.
-    """
+    """What one step did: its end (`kind`, empty if it has none yet) and what it said (`data`), what made it due, and
+    with which input; None if that is not known."""
 
     action: str
     kind: str
@@ -253,7 +251,7 @@ class _Imagining:
             kind, data, order = said.kind, said.data, said.order
         else:
             self._found.unknown.setdefault(step.name, "nothing is recorded of what it does")
-        self._note(step, kind, trigger, given)
+        self._note(step, kind, trigger, given, data)
         if kind:
             carried = carry(self._definition, step.name, scope)
             self.expect(order, (step.name, kind), {**data, "carried": carried}, trigger)
@@ -263,7 +261,7 @@ class _Imagining:
     def _skip(self, step: Step, trigger: Trigger, data: dict[str, Any], scope: Scope) -> None:
         said = self._runs.get(step.name)
         silent = said is not None and not said.kind
-        self._note(step, "" if silent else FactKind.SKIPPED, trigger, None)
+        self._note(step, "" if silent else FactKind.SKIPPED, trigger, None, data)
         if not silent:
             order = said.order if said is not None and said.kind == FactKind.SKIPPED else self._now
             carried = carry(self._definition, step.name, scope)
@@ -271,8 +269,9 @@ class _Imagining:
 
     def _fail(self, step: Step, trigger: Trigger, code: str, error: InvalidContract) -> None:
         failure = Failure(code=code, message=str(error)[:4096], effect="none").model_dump(mode="json")
-        self._note(step, FactKind.FAILED, trigger, None)
-        self.expect(self._now, (step.name, FactKind.FAILED), {"failure": failure, "attempt": 1}, trigger)
+        data = {"failure": failure, "attempt": 1}
+        self._note(step, FactKind.FAILED, trigger, None, data)
+        self.expect(self._now, (step.name, FactKind.FAILED), data, trigger)
 
     def _leans_on_unknown(self, step: Step, *, condition_only: bool = False) -> bool:
         return any(
@@ -292,9 +291,11 @@ class _Imagining:
         if step.name in self._found.ran:
             self._found.ran[step.name] = _replaced(self._found.ran[step.name], undo=kind)
 
-    def _note(self, step: Step, kind: str, trigger: Trigger, given: dict[str, Any] | None) -> None:
+    def _note(
+        self, step: Step, kind: str, trigger: Trigger, given: dict[str, Any] | None, data: dict[str, Any]
+    ) -> None:
         self._found.ran[step.name] = Ran(
-            action=step.action, kind=kind, data={}, order=self._now, cause=trigger.key, input=given,
+            action=step.action, kind=kind, data=data, order=self._now, cause=trigger.key, input=given,
             opened=(step.name, FactKind.STARTED) in self._known,
         )  # fmt: skip
 

@@ -117,9 +117,12 @@ async def test_a_new_version_is_tried_on_recorded_sagas_as_the_guide_says(
 ) -> None:
     await pay(shop, tmp_path)
     told = await run_story("what-if.md", shop, tmp_path)
-    assert told.count("exit code 10") == 2
+    assert told.count("exit code 10") == 4
     assert re.search(r"1 +optimize_route +end +completed +skipped", told)
     assert re.search(r"another way from #\d+: optimize_route, end: was completed, would be skipped", told)
+    assert "run again: payments.optimize_route\n" in told
+    assert re.search(r"optimize_route +output/cost_bps +\d+ +\d+", told)
+    assert re.search(r"run_again +{\"payments.lock_exchange_rate\": 1, \"payments.optimize_route\": 1}", told)
 
 
 async def test_a_payment_is_run_again_as_the_guide_says(shop: dict[str, str], tmp_path: Path) -> None:
