@@ -38,6 +38,10 @@ async def check_liquidity(ctx: ActionContext, command: CheckLiquidity) -> Liquid
     return LiquidityReserved(reservation_id=reservation, reserved=wanted)
 
 
+# A rehearsal is rolled back, so that it may be the real thing.
+check_liquidity.rehearsal(check_liquidity.handler)
+
+
 @check_liquidity.compensation
 async def release_liquidity(
     ctx: ActionContext, command: CheckLiquidity, output: LiquidityReserved | None

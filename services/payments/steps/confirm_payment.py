@@ -41,6 +41,15 @@ async def confirm_payment(ctx: ActionContext, command: ConfirmPayment) -> Paymen
     )
 
 
+@confirm_payment.rehearsal
+async def confirm_nothing(ctx: ActionContext, command: ConfirmPayment) -> PaymentConfirmed:
+    """The receipt as it would be; it is neither sent nor noted."""
+    number = receipt_number(ctx.saga_id)
+    return PaymentConfirmed(
+        receipt_number=number, receipt_hash=receipt_hash(number, command), confirmed_at=ctx.now()
+    )
+
+
 async def _receipt(ctx: ActionContext, command: ConfirmPayment, number: str) -> Receipt:
     """The receipt as it is noted, which is the first one of this payment."""
     if ctx.database is None:

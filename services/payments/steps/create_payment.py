@@ -29,6 +29,10 @@ async def create_payment(ctx: ActionContext, command: CreatePayment) -> PaymentC
     )
 
 
+# A rehearsal is rolled back, so that it may be the real thing.
+create_payment.rehearsal(create_payment.handler)
+
+
 @create_payment.compensation
 async def cancel_payment(ctx: ActionContext, command: CreatePayment, output: PaymentCreated | None) -> None:
     payment = (await ctx.db.exec(select(Payment).where(Payment.saga_id == ctx.saga_id))).one()

@@ -33,10 +33,22 @@ async def _paid_before(ctx: ActionContext, operator: MobileMoneyOperator, comman
     if reference is None:
         # An earlier try may still be on its way to the operator: only once it is barred there is no effect.
         await operator.reverse(command.operator, ctx.key)
-        raise Refused(
-            "operator.rate_expired", f"the rate was locked until {command.rate_expires_at.isoformat()}"
-        )
+        raise _rate_expired(command)
     return reference
+
+
+def _rate_expired(command: ExecuteMmo) -> Refused:
+    return Refused(
+        "operator.rate_expired", f"the rate was locked until {command.rate_expires_at.isoformat()}"
+    )
+
+
+@execute_mmo.rehearsal
+async def execute_nothing(ctx: ActionContext, command: ExecuteMmo) -> MmoExecuted:
+    """As an operator answers that pays at once."""
+    if ctx.now() >= command.rate_expires_at:
+        raise _rate_expired(command)
+    return MmoExecuted(operator=command.operator, operator_reference="rehearsal", paid=command.payout)
 
 
 @execute_mmo.compensation

@@ -36,6 +36,10 @@ async def lock_exchange_rate(ctx: ActionContext, command: LockExchangeRate) -> R
     )
 
 
+# A rehearsal is rolled back, so that it may be the real thing.
+lock_exchange_rate.rehearsal(lock_exchange_rate.handler)
+
+
 @lock_exchange_rate.compensation
 async def release_rate(ctx: ActionContext, command: LockExchangeRate, output: RateLocked | None) -> None:
     lock = (await ctx.db.exec(select(RateLock).where(RateLock.saga_id == ctx.saga_id))).one()

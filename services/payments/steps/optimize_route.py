@@ -7,7 +7,7 @@ from services.payments.market import market
 from services.payments.routing import best_route
 
 
-@action("payments.optimize_route")
+@action("payments.optimize_route", reads_only=True)
 async def optimize_route(ctx: ActionContext, command: OptimizeRoute) -> RouteOptimized:
     route = best_route(market().links, command.corridor, command.optimize_for)
     if route is None:

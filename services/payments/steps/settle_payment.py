@@ -27,6 +27,10 @@ async def settle_payment(ctx: ActionContext, command: SettlePayment) -> PaymentS
     return PaymentSettled(entry=entry.number, entry_hash=entry.hash)
 
 
+# A rehearsal is rolled back, so that it may be the real thing.
+settle_payment.rehearsal(settle_payment.handler)
+
+
 @settle_payment.compensation
 async def reverse_settlement(
     ctx: ActionContext, command: SettlePayment, output: PaymentSettled | None

@@ -41,6 +41,10 @@ async def validate_compliance(ctx: ActionContext, command: ValidateCompliance) -
     )
 
 
+# A rehearsal is rolled back, so that it may be the real thing.
+validate_compliance.rehearsal(validate_compliance.handler)
+
+
 async def _recent_payments(ctx: ActionContext, account: str) -> int:
     # What is being screened at the same time counts too.
     await one_at_a_time(ctx.db, f"velocity of {account}")

@@ -7,7 +7,7 @@ from services.payments.market import market
 from services.payments.rules import corridor_of, in_usd, normalized_phone, validation_problem
 
 
-@action("payments.validate_payment")
+@action("payments.validate_payment", reads_only=True)
 async def validate_payment(ctx: ActionContext, command: ValidatePayment) -> PaymentValidated:
     if problem := validation_problem(market(), command):
         raise Refused(problem.code, problem.message)

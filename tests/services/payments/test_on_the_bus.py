@@ -8,20 +8,24 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlmodel import select
 
 from contracts.definition import SagaDefinition
+from contracts.directives import Directives
 from contracts.facts import FactKind
 from events.bus import Bus
+from events.database import Database, make_engine
 from events.definitions import Definitions
 from events.read import follow, read_saga
-from saga.client import SagaClient
+from saga.client import SagaClient, StartOptions
 from saga.domains import domain_actions
 from saga.service import ServiceSettings, serve
 from saga.state import SagaState, fold
 from saga.topology import consumers_for
-from services.payments.books import check_books
+from services.payments.books import check_books, read_records
 from services.payments.customizing import customize
 from services.payments.definitions import DEFINITIONS
+from services.payments.tables import ScreenedPayment
 from services.sandboxes.profiles import BLOCKED, LOST_ANSWER, STRANDED, UNDELIVERABLE
 from tests.services.orders import PHONE, RECIPIENT, a_request
 
@@ -38,14 +42,17 @@ class Payments:
     settings: ServiceSettings
     operators: httpx2.AsyncClient
 
-    async def play(self, definition: SagaDefinition, ending: str = "") -> tuple[str, SagaState]:
+    async def play(
+        self, definition: SagaDefinition, ending: str = "", *, dry_run: bool = False
+    ) -> tuple[str, SagaState]:
         """One payment to its end: its id, and how it ended."""
         phone = PHONE[: len(PHONE) - len(ending)] + ending
         request = a_request(
             recipient=RECIPIENT | {"phone": phone}, amount={"amount": "200", "currency": "GBP"}
         )
         client = SagaClient(self.bus, self.definitions)
-        started = await client.start(definition.ref, request.model_dump(mode="json"))
+        options = StartOptions(directives=Directives(dry_run=dry_run))
+        started = await client.start(definition.ref, request.model_dump(mode="json"), options)
         async with asyncio.timeout(_PATIENCE_S):
             async for batch in follow(self.bus, 0, 0):
                 if any(started.saga_id in message.subject for message in batch):
@@ -56,6 +63,13 @@ class Payments:
 
     async def movements(self) -> list[str]:
         return [line["kind"] for line in (await self.operators.get("/statement")).json()]
+
+    async def screened(self) -> list[ScreenedPayment]:
+        database = Database(make_engine(self.settings.url_of("validate_compliance")))
+        async with database.transaction() as session:
+            found = list((await session.exec(select(ScreenedPayment))).all())
+        await database.close()
+        return found
 
     async def balanced(self) -> bool:
         statement: list[dict[str, Any]] = (await self.operators.get("/statement")).json()
@@ -91,6 +105,28 @@ async def test_a_payment_completes_under_every_preset(payments: Payments, defini
     assert state.status == "completed"
     assert await payments.movements() == ["payout"]
     assert await payments.balanced()
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda definition: definition.name)
+async def test_a_dry_run_completes_under_every_preset_and_does_nothing(
+    payments: Payments, definition: SagaDefinition
+) -> None:
+    before = await read_records(payments.settings, [])
+    # An operator that is asked would refuse.
+    saga_id, state = await payments.play(definition, BLOCKED, dry_run=True)
+    assert state.status == "completed"
+    assert await payments.movements() == []
+    assert await read_records(payments.settings, []) == before
+    assert before.pools
+    assert await payments.screened() == []
+    events = await payments.bus.jetstream.stream_info(payments.bus.names.events)
+    assert events.state.messages == 0
+    outputs = {
+        one.fact.subject: one.fact.data["output"]
+        for one in await read_saga(payments.bus, saga_id)
+        if one.fact.kind == FactKind.COMPLETED and one.fact.subject in definition.by_name
+    }
+    assert outputs["execute_mmo"]["paid"] == outputs["lock_exchange_rate"]["payout"]
 
 
 @pytest.mark.parametrize(
