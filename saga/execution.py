@@ -107,14 +107,17 @@ async def attempt_to_do(
 async def attempt_to_rehearse(
     action: Action, ctx: ActionContext, command: BaseModel, timeout_s: float
 ) -> Attempt:
-    """Run what stands for the handler in a dry run: without the guard, in a transaction that is rolled back."""
+    """Run what stands for the handler in a dry run: without the guard, in a transaction that is rolled back.
+
+    An action that acts outside has no transaction in its handler, and so none in its rehearsal.
+    """
     rehearsal = action.dry_run
     if rehearsal is None:
         message = f"{action.name} cannot be run dry: it has no rehearsal, and does not only read"
         return Failed(Failure(code=CODE_NO_REHEARSAL, message=message, effect="none"))
 
     async def run() -> Output:
-        if ctx.database is None or not action.guarded:
+        if ctx.database is None or not action.guarded or action.external:
             return _dump(action, await rehearsal(ctx, command))
         try:
             async with ctx.database.transaction() as session:

@@ -28,6 +28,20 @@ async def chargeback_resolution(ctx: ActionContext, command: ResolveChargeback) 
     resolved = resolve(command)
     credit_memo = await _credited(ctx, command, resolved) if resolved.lines else None
     await _note(ctx, command, resolved, credit_memo)
+    return _stated(command, resolved, credit_memo)
+
+
+@chargeback_resolution.rehearsal
+async def credit_nothing(ctx: ActionContext, command: ResolveChargeback) -> ChargebackResolved:
+    """As SAP answers that posts the memo."""
+    resolved = resolve(command)
+    if not resolved.lines:
+        return _stated(command, resolved, None)
+    _customer(command, resolved)
+    return _stated(command, resolved, "rehearsal")
+
+
+def _stated(command: ResolveChargeback, resolved: Resolved, credit_memo: str | None) -> ChargebackResolved:
     return ChargebackResolved(
         status=resolved.outcome,
         credited=resolved.credited,
@@ -38,15 +52,20 @@ async def chargeback_resolution(ctx: ActionContext, command: ResolveChargeback) 
 
 
 async def _credited(ctx: ActionContext, command: ResolveChargeback, resolved: Resolved) -> str:
+    customer_number = _customer(command, resolved)
+    sap: Sap = ctx.resource
+    async with ctx.breaker(BREAKER):
+        return await sap.credit(
+            ctx.key, customer_number, command.reference, resolved.credited, resolved.lines
+        )
+
+
+def _customer(command: ResolveChargeback, resolved: Resolved) -> str:
     if command.customer_number is None:
         raise Refused(
             "chargeback.no_customer", f"{resolved.credited} cannot be credited: SAP has no customer"
         )
-    sap: Sap = ctx.resource
-    async with ctx.breaker(BREAKER):
-        return await sap.credit(
-            ctx.key, command.customer_number, command.reference, resolved.credited, resolved.lines
-        )
+    return command.customer_number
 
 
 async def _note(

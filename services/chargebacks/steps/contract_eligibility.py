@@ -27,7 +27,7 @@ DATABASE = StepDatabase(
 )
 
 
-@action("chargebacks.contract_eligibility", database=DATABASE)
+@action("chargebacks.contract_eligibility", database=DATABASE, reads_only=True)
 async def contract_eligibility(ctx: ActionContext, command: CheckContract) -> ContractChecked:
     claim = command.claim
     terms, products = await _terms(ctx, claim.contract), await _products(ctx, claim)

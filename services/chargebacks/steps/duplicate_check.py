@@ -45,6 +45,10 @@ async def duplicate_check(ctx: ActionContext, command: CheckDuplicate) -> Duplic
     )
 
 
+# A rehearsal is rolled back, so that it may be the real thing.
+duplicate_check.rehearsal(duplicate_check.handler)
+
+
 @duplicate_check.compensation
 async def forget_claim(ctx: ActionContext, command: CheckDuplicate, output: DuplicateChecked | None) -> None:
     if known := await ctx.db.get(KnownClaim, ctx.saga_id):

@@ -23,7 +23,7 @@ from services.chargebacks.findings import few, finding
 type Reading = tuple[Claim | None, ClaimDraft, tuple[Finding, ...]]
 
 
-@action("chargebacks.extract_identifiers", resource=configured_model)
+@action("chargebacks.extract_identifiers", resource=configured_model, reads_only=True)
 async def extract_identifiers(ctx: ActionContext, command: ExtractIdentifiers) -> IdentifiersExtracted:
     method = "rules"
     try:

@@ -12,7 +12,7 @@ from services.chargebacks.membership import check_registration
 from services.chargebacks.ports import FederalDatabase, Registration
 
 
-@action("chargebacks.federal_db_validation", resource=federal_client)
+@action("chargebacks.federal_db_validation", resource=federal_client, reads_only=True)
 async def federal_db_validation(ctx: ActionContext, command: ValidateFederal) -> FederalValidated:
     claim = command.claim
     number = claim.covered_entity if command.kind == "340b" else claim.customer_dea

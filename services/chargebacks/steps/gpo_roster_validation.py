@@ -13,7 +13,7 @@ from services.chargebacks.tables import RosterMember
 DATABASE = StepDatabase("gpo_roster_validation", tables=(RosterMember,), seed=enlist_members)
 
 
-@action("chargebacks.gpo_roster_validation", database=DATABASE)
+@action("chargebacks.gpo_roster_validation", database=DATABASE, reads_only=True)
 async def gpo_roster_validation(ctx: ActionContext, command: ValidateRoster) -> RosterValidated:
     rows = (await ctx.db.exec(select(RosterMember).where(RosterMember.gpo == command.gpo))).all()
     members = [

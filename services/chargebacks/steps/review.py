@@ -40,6 +40,16 @@ async def review(ctx: ActionContext, command: Review) -> Reviewed:
     return answer
 
 
+@review.rehearsal
+async def ask_nobody(ctx: ActionContext, command: Review) -> Reviewed:
+    """A dry run ends where a person would have to decide."""
+    findings = heard(command)
+    if wants_a_person(findings):
+        codes = ", ".join(sorted({one.code for one in findings if one.severity == "review"}))
+        raise Refused("review.needs_a_person", f"a person would have to decide about {codes}")
+    return passed(command, findings)
+
+
 @review.compensation
 async def withdraw(ctx: ActionContext, command: Review, output: Reviewed | None) -> None:
     if output is None and wants_a_person(heard(command)):

@@ -19,6 +19,16 @@ async def sap_customer_creation(ctx: ActionContext, command: CreateSapCustomer) 
     sap: Sap = ctx.resource
     async with ctx.breaker(BREAKER):
         number, created = await sap.need_customer(ctx.key, customer_of(command.claim))
+    return _stated(command, number, created=created)
+
+
+@sap_customer_creation.rehearsal
+async def create_nobody(ctx: ActionContext, command: CreateSapCustomer) -> SapCustomerCreated:
+    """As SAP answers for a customer that it does not know."""
+    return _stated(command, "rehearsal", created=True)
+
+
+def _stated(command: CreateSapCustomer, number: str, *, created: bool) -> SapCustomerCreated:
     return SapCustomerCreated(
         status="created" if created else "existing",
         customer_number=number,

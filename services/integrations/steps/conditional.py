@@ -6,7 +6,7 @@ from saga.service import service_app
 from services.integrations.bounded import bounded
 
 
-@action("integrations.conditional", resource=bounded)
+@action("integrations.conditional", resource=bounded, reads_only=True)
 async def conditional(ctx: ActionContext, command: ChooseBranch) -> BranchChosen:
     branch = await ctx.resource.call("choose", **command.model_dump(mode="json", by_alias=True))
     if branch is None:

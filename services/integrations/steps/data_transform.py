@@ -14,7 +14,7 @@ DATABASE = StepDatabase("data_transform", tables=(StoredRule,))
 _OPERATIONS: TypeAdapter[tuple[Operation, ...]] = TypeAdapter(tuple[Operation, ...])
 
 
-@action("integrations.data_transform", database=DATABASE, resource=bounded)
+@action("integrations.data_transform", database=DATABASE, resource=bounded, reads_only=True)
 async def data_transform(ctx: ActionContext, command: TransformData) -> DataTransformed:
     operations, ref = command.operations, None
     if command.rule is not None:

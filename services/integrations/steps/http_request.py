@@ -8,10 +8,11 @@ from contracts.failure import InvalidContract
 from contracts.integrations import HttpCall, HttpRequest, HttpResponse
 from contracts.pointers import find
 from contracts.references import compile_template
-from saga.action import ActionContext, EffectUnknown, StepDatabase, Unavailable, action
+from saga.action import ActionContext, EffectUnknown, Refused, StepDatabase, Unavailable, action
 from saga.breaker import BreakerOpen
 from saga.service import service_app
 from services.integrations.calls import (
+    SAFE_METHODS,
     Outside,
     breaker_name,
     content,
@@ -43,6 +44,15 @@ async def http_request(ctx: ActionContext, command: HttpRequest) -> HttpResponse
         raise EffectUnknown("http.body", f"the answer's body: {error}"[:500], retryable=False) from error
     headers = {name: answer.headers[name] for name in _STATED_HEADERS if name in answer.headers}
     return HttpResponse(status=answer.status, headers=hide(headers, hidden), body=body, extracted=extracted)
+
+
+@http_request.rehearsal
+async def only_look(ctx: ActionContext, command: HttpRequest) -> HttpResponse:
+    """What only looks is asked; of anything else nobody knows what would be answered."""
+    if command.method not in SAFE_METHODS:
+        raise Refused("http.not_rehearsed", f"a dry run sends no {command.method}")
+    answer: HttpResponse = await http_request(ctx, command)
+    return answer
 
 
 @http_request.compensation

@@ -6,7 +6,7 @@ from saga.service import service_app
 from services.integrations.bounded import bounded
 
 
-@action("integrations.validation", resource=bounded)
+@action("integrations.validation", resource=bounded, reads_only=True)
 async def validation(ctx: ActionContext, command: Validate) -> Validated:
     found = await ctx.resource.call("validate", **command.model_dump(mode="json", by_alias=True))
     validated = Validated.model_validate(found)

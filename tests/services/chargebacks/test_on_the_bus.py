@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmodel import select
 
 from contracts.chargebacks import ChargebackDocument
 from contracts.definition import SagaDefinition
+from contracts.directives import Directives
 from contracts.facts import FactKind
 from contracts.failure import NotFound
 from events.clock import utc_now
 from events.database import Database, make_engine
+from saga.client import StartOptions
 from saga.domains import domain_actions
 from saga.service import ServiceSettings, serve
 from saga.state import SagaState, SagaStatus, StepStatus
 from services.chargebacks.definitions import CHARGEBACK
 from services.chargebacks.queue import Place, Queue
-from services.chargebacks.tables import ReviewCase
+from services.chargebacks.tables import KnownClaim, Resolution, ReviewCase, TrailDocument
 from services.sandboxes.federal import Federal
 from services.sandboxes.federal import Mood as FederalMood
 from services.sandboxes.sap import Mood, SapBooks
@@ -54,8 +57,10 @@ class Desk:
     def now(self) -> datetime:
         return utc_now().astimezone(UTC) + self.skew
 
-    async def send(self, document: ChargebackDocument) -> str:
-        return await self.running.start(HASTY, **document.model_dump(mode="json"))
+    async def send(self, document: ChargebackDocument, *, dry_run: bool = False) -> str:
+        options = StartOptions(directives=Directives(dry_run=dry_run))
+        started = await self.running.client.start(HASTY.ref, document.model_dump(mode="json"), options)
+        return started.saga_id
 
     async def ended(self, saga_id: str) -> SagaState:
         return await self.running.ended(HASTY, saga_id)
@@ -114,6 +119,37 @@ async def test_a_claim_that_is_right_is_credited_without_anybody(desk: Desk, sap
     assert [memo.state for memo in sap.memos.values()] == ["posted"]
     with pytest.raises(NotFound):
         await desk.queue.get(Place(saga_id, "review_checks"))
+
+
+async def test_a_dry_run_checks_everything_and_credits_nothing(desk: Desk, sap: SapBooks, data: Path) -> None:
+    for _ in range(2):
+        # The second is no duplicate: the first has left nothing.
+        saga_id = await desk.send(a_memo(**CONTROLLED), dry_run=True)
+        state = await desk.ended(saga_id)
+        assert {step.status for step in state.steps.values()} == {StepStatus.COMPLETED}
+        resolved = (await desk.said(saga_id))["chargeback_resolution"]
+        assert (resolved["status"], resolved["credit_memo"]) == ("credited", "rehearsal")
+    assert (sap.customers, sap.memos) == ({}, {})
+    for table, name in (
+        (KnownClaim, "duplicate_check"),
+        (Resolution, "chargeback_resolution"),
+        (TrailDocument, "compliance_trail"),
+    ):
+        database = Database(make_engine(ServiceSettings(data=data).url_of(name)))
+        async with database.transaction() as session:
+            assert (await session.exec(select(table))).all() == []
+        await database.close()
+
+
+async def test_a_dry_run_ends_where_a_person_would_have_to_decide(desk: Desk) -> None:
+    unread = a_document(written(a_claim()).replace("Contract no.      PREM-2231\n", ""))
+    saga_id = await desk.send(unread, dry_run=True)
+    state = await desk.ended(saga_id)
+    failure = state.steps["review_extraction"].failure
+    assert failure is not None
+    assert (failure["code"], "extraction.missing" in failure["message"]) == ("review.needs_a_person", True)
+    with pytest.raises(NotFound):
+        await desk.queue.get(Place(saga_id, "review_extraction"))
 
 
 async def test_what_was_said_of_a_claim_goes_from_step_to_step(desk: Desk) -> None:

@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 from fastapi.responses import JSONResponse, Response
+from sqlmodel import select
 
 from contracts.definition import SagaDefinition
+from contracts.directives import Directives
 from contracts.facts import FactKind
+from events.database import Database, make_engine
+from saga.client import StartOptions
 from saga.domains import domain_actions
 from saga.service import ServiceSettings, serve
 from saga.state import SagaStatus
+from services.integrations.tables import WebhookDelivery
 from tests.services.integrations.targets import Target
 from tests.world import Running
 
@@ -90,6 +95,36 @@ async def test_a_workflow_of_all_steps_completes_and_passes_the_other_branch_by(
     assert b'"text":"Best for L 7: b at 40"' in told.body
     facts = await integrations.facts(saga_id)
     assert all(SECRET not in recorded.fact.model_dump_json() for recorded in facts)
+
+
+async def test_a_dry_run_looks_and_tells_nobody(integrations: Running, target: Target) -> None:
+    target.answers = [JSONResponse({"n": 2})] * 2
+    looks = workflow(
+        step("http_request", "fetch", input={"url": f"{target.url}/leads"}, compensate=False),
+        step("data_transform", "double", "fetch", input={
+            "data": "${steps.fetch.body}", "operations": [{"op": "calculate", "fields": {"n": "item.n * 2"}}]}),
+        step("validation", "check", "double", input={
+            "data": "${steps.double.result}", "rules": [{"name": "four", "holds": "data.n == 4", "message": "no"}]}),
+        step("wait", "rest", "check", input={"for_s": 3600}),
+        step("webhook_call", "tell", "rest", input={
+            "url": f"{target.url}/hooks", "type": "quotes.found", "secrets": ["hook"], "data": None}),
+    )  # fmt: skip
+    books = workflow(step("http_request", "book", input={"method": "POST", "url": f"{target.url}/bookings"}))
+    books = books.model_copy(update={"name": "books"})
+    ends = []
+    for definition in (looks, books):
+        await integrations.publish(definition)
+        dry = StartOptions(directives=Directives(dry_run=True))
+        saga_id = (await integrations.client.start(definition.ref, {}, dry)).saga_id
+        ends.append(await integrations.ended(definition, saga_id))
+    assert ends[0].status == SagaStatus.COMPLETED, ends[0].abort
+    assert ends[1].steps["book"].failure is not None
+    assert ends[1].steps["book"].failure["code"] == "http.not_rehearsed"
+    assert [(asked.method, asked.path) for asked in target.asked] == [("GET", "/leads")]
+    database = Database(make_engine(ServiceSettings(data=integrations.data).url_of("webhook_call")))
+    async with database.transaction() as session:
+        assert (await session.exec(select(WebhookDelivery))).all() == []
+    await database.close()
 
 
 async def test_what_was_requested_is_undone_when_a_later_step_fails(
