@@ -6,6 +6,7 @@ key, and answers the same.
 
 from contracts.chargebacks import ChargebackResolved, ResolutionReversed, ResolutionTold, ResolveChargeback
 from contracts.failure import InvalidContract
+from contracts.ids import new_saga_id
 from events.database import Database
 from saga.action import ActionContext, Refused, StepDatabase, action
 from saga.service import service_app
@@ -38,7 +39,7 @@ async def credit_nothing(ctx: ActionContext, command: ResolveChargeback) -> Char
     if not resolved.lines:
         return _stated(command, resolved, None)
     _customer(command, resolved)
-    return _stated(command, resolved, "rehearsal")
+    return _stated(command, resolved, f"rehearsal-{new_saga_id()}")
 
 
 def _stated(command: ResolveChargeback, resolved: Resolved, credit_memo: str | None) -> ChargebackResolved:

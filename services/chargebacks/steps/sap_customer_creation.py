@@ -5,6 +5,7 @@ A customer that others need, too, stays: SAP flags it for deletion when the last
 
 from contracts.chargeback_claims import Claim
 from contracts.chargebacks import CreateSapCustomer, SapCustomerCreated
+from contracts.ids import new_saga_id
 from saga.action import ActionContext, StepDatabase, action
 from saga.service import service_app
 from services.chargebacks.names import normal
@@ -25,7 +26,7 @@ async def sap_customer_creation(ctx: ActionContext, command: CreateSapCustomer) 
 @sap_customer_creation.rehearsal
 async def create_nobody(ctx: ActionContext, command: CreateSapCustomer) -> SapCustomerCreated:
     """As SAP answers for a customer that it does not know."""
-    return _stated(command, "rehearsal", created=True)
+    return _stated(command, f"rehearsal-{new_saga_id()}", created=True)
 
 
 def _stated(command: CreateSapCustomer, number: str, *, created: bool) -> SapCustomerCreated:

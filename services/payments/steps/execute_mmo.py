@@ -4,6 +4,7 @@ A breaker per operator: while one is down its payments wait, and the others go o
 lost is found again by its key, also when the rate has expired meanwhile.
 """
 
+from contracts.ids import new_saga_id
 from contracts.payments import ExecuteMmo, MmoExecuted
 from saga.action import ActionContext, Refused, StepDatabase, action
 from saga.service import service_app
@@ -48,7 +49,8 @@ async def execute_nothing(ctx: ActionContext, command: ExecuteMmo) -> MmoExecute
     """As an operator answers that pays at once."""
     if ctx.now() >= command.rate_expires_at:
         raise _rate_expired(command)
-    return MmoExecuted(operator=command.operator, operator_reference="rehearsal", paid=command.payout)
+    reference = f"rehearsal-{new_saga_id()}"
+    return MmoExecuted(operator=command.operator, operator_reference=reference, paid=command.payout)
 
 
 @execute_mmo.compensation

@@ -128,7 +128,7 @@ async def test_a_dry_run_checks_everything_and_credits_nothing(desk: Desk, sap: 
         state = await desk.ended(saga_id)
         assert {step.status for step in state.steps.values()} == {StepStatus.COMPLETED}
         resolved = (await desk.said(saga_id))["chargeback_resolution"]
-        assert (resolved["status"], resolved["credit_memo"]) == ("credited", "rehearsal")
+        assert (resolved["status"], resolved["credit_memo"][:10]) == ("credited", "rehearsal-")
     assert (sap.customers, sap.memos) == ({}, {})
     for table, name in (
         (KnownClaim, "duplicate_check"),

@@ -12,16 +12,18 @@ from sqlmodel import select
 
 from contracts.definition import SagaDefinition
 from contracts.directives import Directives
-from contracts.facts import FactKind
+from contracts.facts import FactKind, Recorded
 from events.bus import Bus
 from events.database import Database, make_engine
 from events.definitions import Definitions
 from events.read import follow, read_saga
 from saga.client import SagaClient, StartOptions
 from saga.domains import domain_actions
+from saga.rerun.ground import Ground
 from saga.service import ServiceSettings, serve
 from saga.state import SagaState, fold
 from saga.topology import consumers_for
+from saga.whatif import Change, judge
 from services.payments.books import check_books, read_records
 from services.payments.customizing import customize
 from services.payments.definitions import DEFINITIONS
@@ -164,3 +166,18 @@ async def test_a_payout_that_may_have_happened_is_called_back(payments: Payments
     assert state.status == "compensated"
     assert await payments.movements() == ["payout", "reversal"]
     assert await payments.balanced()
+
+
+async def test_a_payment_done_again_by_the_code_that_did_it_goes_the_same_way(payments: Payments) -> None:
+    saga_id, _ = await payments.play(DEFINITIONS[0])
+    facts = await read_saga(payments.bus, saga_id)
+
+    async def told() -> AsyncIterator[tuple[str, list[Recorded]]]:
+        yield saga_id, facts
+
+    actions = {action.name: action for action in domain_actions("payments")}
+    environment = {"SAGA_OPERATOR_URL": "http://127.0.0.1:9"}
+    async with Ground(actions, environment=environment) as ground:
+        verdict = await judge(Change(ground=ground), told(), payments.definitions.fetch)
+    assert (verdict.judged, verdict.told) == (1, {})
+    assert verdict.done_again == dict.fromkeys(actions, 1)
