@@ -33,6 +33,17 @@ def partition_of(saga_id: str, partitions: int) -> int:
     return zlib.crc32(saga_id.encode()) % partitions if partitions > 1 else 0
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether there is a subject that both patterns match: `*` stands for a token, `>` at the end for one or more."""
+    left, right = one.split("."), other.split(".")
+    for a, b in zip(left, right, strict=False):
+        if ">" in (a, b):
+            return True
+        if a != b and "*" not in (a, b):
+            return False
+    return len(left) == len(right)
+
+
 @dataclass(frozen=True, slots=True)
 class FactSubject:
     """A parsed subject."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from nats.js import api
 from nats.js.errors import NotFoundError
 
 from contracts.failure import NotFound
@@ -43,21 +44,40 @@ async def listeners(bus: Bus) -> list[Listener]:
     return found
 
 
-async def _of_stream(bus: Bus, stream: str, partition: int) -> list[Listener]:
+async def event_filters(bus: Bus) -> set[str]:
+    """What consumers hear of the services' own events: their filters, `>` for one without. Raises ReadFailed."""
+    stream = bus.names.events
+    with answered(stream):
+        try:
+            infos = await _consumers(bus, stream)
+        except NotFoundError:
+            return set()
+    return {subject for info in infos for subject in _filters(info) or [">"]}
+
+
+async def _consumers(bus: Bus, stream: str) -> list[api.ConsumerInfo]:
     infos = page = await bus.jetstream.consumers_info(stream, offset=0)
     while len(page) == _PAGE:
         page = await bus.jetstream.consumers_info(stream, offset=len(infos))
         infos = infos + page
+    return infos
+
+
+def _filters(info: api.ConsumerInfo) -> list[str]:
+    return list(info.config.filter_subjects or filter(None, [info.config.filter_subject]))
+
+
+async def _of_stream(bus: Bus, stream: str, partition: int) -> list[Listener]:
     return [
         Listener(
             consumer=info.config.durable_name,
             partition=partition,
-            filters=tuple(sorted(info.config.filter_subjects or [info.config.filter_subject or ""])),
+            filters=tuple(sorted(_filters(info))),
             requests=info.num_waiting or 0,
             pending=info.num_pending or 0,
             in_flight=info.num_ack_pending or 0,
         )
-        for info in infos
+        for info in await _consumers(bus, stream)
         # Others read along for a while.
         if info.config.durable_name is not None
     ]

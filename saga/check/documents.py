@@ -14,8 +14,7 @@ from contracts.failure import InvalidContract, NotFound
 from contracts.pointers import place
 from contracts.triggers import InvalidTrigger, Trigger, parse_trigger
 from contracts.workflows import compile_workflow, parse_workflow
-from saga.check.findings import Finding
-from saga.check.together import Placed
+from saga.check.findings import Finding, Placed
 
 _SUFFIXES = (".json", ".yaml", ".yml")
 

@@ -39,6 +39,7 @@ RULES = {
         Rule("trigger.cycle", Level.ERROR, "Sagas that start each other for ever"),
         Rule("trigger.unknown_workflow", Level.WARNING, "A trigger of a workflow that is not known"),
         Rule("event.unstated", Level.WARNING, "A trigger hears an event that no action states"),
+        Rule("event.unheard", Level.NOTE, "An event that is stated, and nobody hears that is known"),
         Rule("version.changed", Level.ERROR, "A published version with another content"),
         Rule("input.incompatible", Level.WARNING, "Input that the published version takes is refused"),
         Rule("step.unheard", Level.ERROR, "A step of a published definition that nobody has ever served"),
@@ -46,6 +47,14 @@ RULES = {
         Rule("subject.unstated", Level.NOTE, "Somebody hears facts of a saga that nobody has published"),
     )
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Placed[Content]:
+    """A definition or trigger, and the place it was read from."""
+
+    content: Content
+    place: str
 
 
 @dataclass(frozen=True, slots=True)

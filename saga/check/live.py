@@ -1,12 +1,34 @@
 """Against the bus: is what was published served, and does what is to be published fit what is in flight?"""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from contracts.definition import SagaDefinition
 from contracts.schemas import compare
-from saga.check.findings import Finding
-from saga.check.together import Placed
-from saga.discovery import Discovered
+from contracts.subjects import SAGA_STEP
+from events.bus import Bus
+from saga.check.findings import Finding, Placed
+from saga.discovery import Discovered, EventsHeard, discover, events_heard
+
+_ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class OnTheBus:
+    """What is published on a bus, who serves it, and who hears the services' own events below `events_root`."""
+
+    published: list[SagaDefinition]
+    discovered: Discovered
+    events: EventsHeard
+    events_root: str
+
+
+async def read_bus(bus: Bus, published: list[SagaDefinition]) -> OnTheBus:
+    """Raises NotFound if nothing was ever served on this bus, ReadFailed if it does not answer."""
+    return OnTheBus(
+        published, await discover(bus, published), await events_heard(bus), bus.subjects.events_root
+    )
 
 
 def check_published(definitions: Iterable[SagaDefinition], discovered: Discovered) -> Iterator[Finding]:
@@ -22,12 +44,22 @@ def check_published(definitions: Iterable[SagaDefinition], discovered: Discovere
             elif not there.alive:
                 detail = f"nobody serves {step.action} now; {there.pending} messages wait"
                 yield Finding("action.unserved", definition.ref, pointer, detail)
-    names = {definition.name for definition in known}
-    strange = {(one.action, one.saga) for one in discovered.heard if one.saga not in names}
-    for action, saga in sorted(strange):
-        yield Finding(
-            "subject.unstated", action, "", f"{action} hears facts of {saga}, which nobody has published"
-        )
+    yield from _unstated(known, discovered)
+
+
+def _unstated(known: Iterable[SagaDefinition], discovered: Discovered) -> Iterator[Finding]:
+    """Facts that somebody hears and nobody can state: of sagas that there are not, or of steps they do not have."""
+    steps: dict[str, set[str]] = defaultdict(lambda: {SAGA_STEP, _ANY})
+    for definition in known:
+        steps[definition.name] |= definition.by_name.keys()
+    strange = set()
+    for one in discovered.heard:
+        if one.saga != _ANY and one.saga not in steps:
+            strange.add((one.action, f"{one.saga}, which nobody has published"))
+        elif one.saga != _ANY and one.step not in steps[one.saga]:
+            strange.add((one.action, f"{one.saga}.{one.step}, a step that no published version has"))
+    for action, what in sorted(strange):
+        yield Finding("subject.unstated", action, "", f"{action} hears facts of {what}")
 
 
 def check_against(

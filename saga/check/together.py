@@ -1,59 +1,34 @@
 """What can only be seen of definitions and triggers together: events nobody states, sagas that start each other."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from contracts.actions import DOMAINS, domain_actions
 from contracts.definition import SagaDefinition
 from contracts.triggers import EventTrigger, Trigger
-from saga.check.findings import Finding
-
-
-@dataclass(frozen=True, slots=True)
-class Placed[Content]:
-    """A definition or trigger, and the place it was read from."""
-
-    content: Content
-    place: str
-
-
-def stated_events() -> Mapping[str, frozenset[str]]:
-    """The events that the actions of our domains state, by action."""
-    return {
-        action.name: frozenset(event.event_name for event in action.emits)
-        for domain in DOMAINS
-        for action in domain_actions(domain)
-    }
+from saga.check.events import follows, unheard, unstated
+from saga.check.findings import Finding, Placed
 
 
 def check_together(
     definitions: Iterable[Placed[SagaDefinition]],
     triggers: Iterable[Placed[Trigger]],
     stated: Mapping[str, frozenset[str]],
+    hears: Callable[[str], bool],
 ) -> Iterator[Finding]:
-    """`stated` are the events that each action states."""
-    known = [placed.content for placed in definitions]
-    heard = list(triggers)
+    """`stated` are the events that each action states, `hears` tells if anybody but these triggers hears one."""
+    defined, heard = list(definitions), list(triggers)
+    known = [placed.content for placed in defined]
     for placed in heard:
         trigger, workflow = placed.content, placed.content.workflow
         if not any(workflow in (one.name, one.ref) for one in known):
             detail = f"{trigger.name} starts {workflow}, which is not among what was checked"
             yield Finding("trigger.unknown_workflow", placed.place, "/workflow", detail)
         if isinstance(trigger, EventTrigger) and trigger.event is not None:
-            yield from _unstated(placed.place, trigger.event, stated)
+            yield from unstated(placed.place, trigger.event, stated)
+    yield from unheard(defined, heard, stated, hears)
     yield from _cycles(known, heard, stated)
-
-
-def _unstated(place: str, event: str, stated: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
-    domain = event.partition(".")[0]
-    if domain in DOMAINS and not any(fnmatchcase(one, event) for events in stated.values() for one in events):
-        named = sorted(one for events in stated.values() for one in events if one.startswith(f"{domain}."))
-        detail = f"no action states {event}; those of {domain} state {', '.join(named) or 'none'}"
-        yield Finding("event.unstated", place, "/event", detail)
 
 
 def _cycles(
@@ -65,12 +40,11 @@ def _cycles(
     by_edge: dict[tuple[str, str], Placed[Trigger]] = {}
     for placed in triggers:
         trigger = placed.content
-        if not (isinstance(trigger, EventTrigger) and trigger.enabled and trigger.event):
+        if not (isinstance(trigger, EventTrigger) and trigger.enabled):
             continue
         started = trigger.workflow.partition("@")[0]
         for definition in definitions:
-            events = {event for step in definition.steps for event in stated.get(step.action, ())}
-            if any(fnmatchcase(event, trigger.event) for event in events):
+            if follows(trigger, definition, stated):
                 starts[definition.name].add(started)
                 by_edge[definition.name, started] = placed
     try:

@@ -68,10 +68,13 @@ def _findings(paths: Sequence[Path], *, live: bool, schemas: Path | None) -> lis
     from dataclasses import replace
 
     from contracts.actions import DOMAINS, domain_actions
+    from contracts.subjects import Subjects
     from saga.check.documents import Documents, Lines, read_documents
-    from saga.check.findings import Finding, Level
+    from saga.check.events import hears_any, stated_events
+    from saga.check.findings import Finding, Level, Placed
+    from saga.check.live import check_against, check_published
     from saga.check.one import check_one
-    from saga.check.together import Placed, check_together, stated_events
+    from saga.check.together import check_together
     from saga.domains import shipped_definitions
 
     if paths:
@@ -89,12 +92,23 @@ def _findings(paths: Sequence[Path], *, live: bool, schemas: Path | None) -> lis
             return Finding(rule, place, pointer, detail)
 
         found += check_one(placed.content, undoable, at)
-    found += check_together(documents.definitions, documents.triggers, stated_events())
     found += _promises(schemas)
+    definitions, triggers = list(documents.definitions), list(documents.triggers)
+    hears = hears_any((), Subjects().events_root)
     if live:
         from saga.cli.session import run
 
-        found += run(_live(documents.definitions if paths else []))
+        bus = run(_read_bus())
+        found += check_published(bus.published, bus.discovered)
+        found += check_against(documents.definitions if paths else [], bus.published)
+        # What is to be published stands for what is.
+        refs, names = {one.content.ref for one in definitions}, {one.content.name for one in triggers}
+        definitions += [Placed(one, one.ref) for one in bus.published if one.ref not in refs]
+        triggers += [
+            Placed(one, f"trigger {one.name}") for one in bus.events.triggers if one.name not in names
+        ]
+        hears = hears_any(bus.events.filters, bus.events_root)
+    found += check_together(definitions, triggers, stated_events(), hears)
     order = list(Level)
     placed_at = [replace(one, line=documents.lines.get(one.place, Lines()).of(one.pointer)) for one in found]
     return sorted(placed_at, key=lambda one: (order.index(one.level), one.place, one.line, one.pointer))
@@ -112,17 +126,14 @@ def _promises(schemas: Path | None) -> list[Any]:
     ]
 
 
-async def _live(local: Sequence[Any]) -> list[Any]:
+async def _read_bus() -> Any:
     from events.bus import Bus
     from events.definitions import Definitions
     from events.settings import BusSettings
-    from saga.check.live import check_against, check_published
-    from saga.discovery import discover
+    from saga.check.live import read_bus
 
     async with await Bus.connect(BusSettings()) as bus, Definitions.open(bus) as definitions:
-        published = definitions.all()
-        discovered = await discover(bus, published)
-    return [*check_published(published, discovered), *check_against(local, published)]
+        return await read_bus(bus, definitions.all())
 
 
 def _show(findings: Sequence[Any]) -> None:

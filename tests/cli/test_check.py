@@ -2,8 +2,15 @@
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
+from nats.js.api import ConsumerConfig
+
+from contracts.triggers import TriggerRecord, parse_trigger
+from events.triggers import TriggerBucket
+from saga.domains import domain_actions
+from services.payments.definitions import STANDARD
 from tests.commands import saga
 from tests.saga.small import CHAIN, actions
 from tests.world import Running, World
@@ -69,3 +76,46 @@ async def test_the_bus_tells_who_is_missing(running: Running, world: World, tmp_
     code, out, _ = await check("chain.json", "--live", "-f", "json", cwd=tmp_path, **told)
     rules = [one["rule"] for one in json.loads(out)["findings"]]
     assert (code, rules) == (10, ["version.changed", *["action.unserved"] * 3])
+
+
+async def test_the_bus_tells_who_hears_events_and_what_triggers_start(
+    running: Running, tmp_path: Path
+) -> None:
+    await running.publish(STANDARD)
+    settings = running.bus.settings
+    told = {"NATS_URL": settings.url, "SAGA_BUS_NAMESPACE": settings.namespace}
+
+    async def found() -> set[tuple[str, str]]:
+        _, out, err = await check("standard.json", "--live", "-f", "json", cwd=tmp_path, **told)
+        assert out, err
+        events = [one for one in json.loads(out)["findings"] if one["rule"].startswith(("event", "trigger"))]
+        return {(one["rule"], one["detail"].split()[2 if "unheard" in one["rule"] else 0]) for one in events}
+
+    (tmp_path / "standard.json").write_text(STANDARD.model_dump_json())
+    settled, reversed_, receipt = (
+        ("event.unheard", f"payments.{name},")
+        for name in ("payment_settled", "settlement_reversed", "payment_confirmed")
+    )
+    async with running.serving(*domain_actions("payments")[:1]):
+        assert await found() == {settled, reversed_, receipt}
+        jetstream, names = running.bus.jetstream, running.bus.names
+        config = ConsumerConfig(
+            durable_name="books", filter_subject=f"{settings.namespace}.app.payments.payment_settled.*"
+        )
+        await jetstream.add_consumer(names.events, config)
+        # Whoever hears everything hears no one fact in particular.
+        await jetstream.add_consumer(
+            names.facts(0), ConsumerConfig(durable_name="all", filter_subject=f"{settings.namespace}.evt.>")
+        )
+        trigger = parse_trigger(
+            {
+                "kind": "EVENT",
+                "name": "t",
+                "event": "payments.payment_confirmed",
+                "workflow": "no_such_workflow",
+            }
+        )
+        now = datetime.now(UTC)
+        record = TriggerRecord(trigger=trigger, generation=1, created_at=now, updated_at=now)
+        await TriggerBucket(running.bus).write(record, 0)
+        assert await found() == {reversed_, ("trigger.unknown_workflow", "t")}

@@ -1,6 +1,7 @@
 """Every rule of the static checks finds what it is for, at its place, and nothing in what is right."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from contracts.failure import NotFound
 from contracts.retries import FixedRetry
 from contracts.triggers import EventTrigger, Trigger, parse_trigger
 from saga.check.documents import read_documents
-from saga.check.findings import RULES, Finding, Level, is_grave
+from saga.check.events import hears_any, stated_events
+from saga.check.findings import RULES, Finding, Level, Placed, is_grave
 from saga.check.live import check_against, check_published
 from saga.check.one import check_one
 from saga.check.sarif import write_sarif
-from saga.check.together import Placed, check_together, stated_events
+from saga.check.together import check_together
 from saga.discovery import Discovered
 from saga.domains import shipped_definitions
 from saga.listening import Heard, Presence
@@ -47,7 +49,7 @@ def at(rule: str, pointer: str, detail: str) -> Finding:
 def test_what_is_shipped_has_nothing_but_notes() -> None:
     every = [Placed(one, one.ref) for one in shipped_definitions()]
     findings = [one for placed in every for one in check_one(placed.content, UNDOABLE, at)]
-    assert not is_grave([*findings, *check_together(every, [], stated_events())])
+    assert not is_grave([*findings, *check_together(every, [], stated_events(), nobody)])
 
 
 def test_a_broken_contract_is_found_at_its_place() -> None:
@@ -122,14 +124,20 @@ def hears(event: str, workflow: str, **options: Any) -> Placed[Trigger]:
     return Placed(trigger, f"{workflow}.yaml")
 
 
-def together(*triggers: Placed[Trigger]) -> list[tuple[str, str]]:
+def nobody(event: str) -> bool:
+    return False
+
+
+def together(
+    *triggers: Placed[Trigger], hears: Callable[[str], bool] = lambda event: True
+) -> list[tuple[str, str]]:
     names = {"one": "t.take", "two": "t.pay"}
     definitions = [
         Placed(SagaDefinition(name=name, steps=(step("a", action=action),)), f"{name}.yaml")
         for name, action in names.items()
     ]
     stated = {"t.take": frozenset({"shop.taken"}), "t.pay": frozenset({"shop.paid"})}
-    return [(one.rule, one.place) for one in check_together(definitions, triggers, stated)]
+    return [(one.rule, one.place) for one in check_together(definitions, triggers, stated, hears)]
 
 
 def test_sagas_that_start_each_other_for_ever_are_found() -> None:
@@ -137,6 +145,28 @@ def test_sagas_that_start_each_other_for_ever_are_found() -> None:
     assert together(hears("shop.taken", "two"), hears("shop.paid", "one")) == [("trigger.cycle", "one.yaml")]
     assert together(hears("shop.*", "one")) == [("trigger.cycle", "one.yaml")]
     assert together(hears("shop.taken", "two"), hears("shop.paid", "one", enabled=False)) == []
+
+
+def hears_subject(subject: str, workflow: str) -> Placed[Trigger]:
+    content = {"kind": "EVENT", "name": f"on-{workflow}", "subject": subject, "workflow": workflow}
+    return Placed(parse_trigger(content), f"{workflow}.yaml")
+
+
+def test_sagas_that_start_each_other_by_subjects_are_found() -> None:
+    by_event = hears_subject("ns.app.shop.taken.>", "two")
+    assert together(by_event, hears("shop.paid", "one")) == [("trigger.cycle", "one.yaml")]
+    assert together(hears_subject("evt.*.one.a.completed.*", "one")) == [("trigger.cycle", "one.yaml")]
+    assert together(hears_subject("evt.*.other.a.completed.*", "one")) == []
+
+
+def test_what_is_stated_and_nobody_hears_is_told_once() -> None:
+    taken, paid = ("event.unheard", "one.yaml"), ("event.unheard", "two.yaml")
+    assert together(hears=nobody) == [taken, paid]
+    assert together(hears("shop.taken", "two"), hears=nobody) == [paid]
+    assert together(hears_subject("app.shop.*.>", "two"), hears=nobody) == [("trigger.cycle", "two.yaml")]
+    assert together(hears("shop.taken", "two", enabled=False), hears=nobody) == [taken, paid]
+    assert together(hears=hears_any({"outbox.*", "ns.app.shop.paid.*"}, "ns.app")) == [taken]
+    assert together(hears=hears_any({">"}, "ns.app")) == []
 
 
 def test_a_trigger_of_what_is_not_there_is_told() -> None:
@@ -147,7 +177,12 @@ def test_a_trigger_of_what_is_not_there_is_told() -> None:
 def test_what_is_published_is_held_against_who_serves_it() -> None:
     definition = saga(step("a", action="t.a"), step("b", "a", action="t.b"), step("c", "b", action="t.c"))
     discovered = Discovered(
-        heard=(Heard("t.a", "shop", "_saga", "started"), Heard("t.a", "gone", "a", "completed")),
+        heard=(
+            Heard("t.a", "shop", "_saga", "started"),
+            Heard("t.a", "gone", "a", "completed"),
+            Heard("t.b", "shop", "no_such_step", "completed"),
+            Heard("everything", "*", "*", "*"),
+        ),
         present={"t.a": Presence(alive=True), "t.b": Presence(alive=False, pending=3)},
     )
     findings = list(check_published([definition], discovered))
@@ -155,6 +190,7 @@ def test_what_is_published_is_held_against_who_serves_it() -> None:
         ("action.unserved", "shop@1", "/steps/1/action"),
         ("step.unheard", "shop@1", "/steps/2/action"),
         ("subject.unstated", "t.a", ""),
+        ("subject.unstated", "t.b", ""),
     ]
 
 
