@@ -13,6 +13,7 @@ from contracts.failure import InvalidContract
 from contracts.subjects import SAGA_STEP, valid_token
 
 _MAX_NAME = 128
+EVERY_BREAKER = "*"
 HISTORY = 16
 """How many events a record keeps; a breaker that moves this often before one is stated loses the oldest."""
 
@@ -108,6 +109,28 @@ class BreakerRecord(BaseModel):
             return cls.model_validate_json(payload)
         except ValidationError as error:
             raise InvalidContract(f"not a breaker: {explain(error)}") from error
+
+
+class Isolation(BaseModel):
+    """On record of a namespace that recorded facts are played into: its breakers let nobody through, but those
+    that are named in `let_out` (`*`: all)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    since: AwareDatetime
+    let_out: tuple[str, ...] = ()
+
+    def shuts(self, name: str) -> bool:
+        """Whether the breaker of that name lets nobody through."""
+        return not {name, EVERY_BREAKER} & set(self.let_out)
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "Isolation":
+        """The record in a message. Raises InvalidContract with the place and the reason."""
+        try:
+            return cls.model_validate_json(payload)
+        except ValidationError as error:
+            raise InvalidContract(f"not an isolation: {explain(error)}") from error
 
 
 def valid_breaker_name(name: str) -> str:

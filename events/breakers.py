@@ -11,18 +11,21 @@ from dataclasses import dataclass
 
 import structlog
 
-from contracts.breakers import BreakerEvent, BreakerRecord
+from contracts.breakers import BreakerEvent, BreakerRecord, Isolation
 from contracts.failure import Conflict, InvalidContract
 from contracts.ids import new_saga_id
 from events.bus import Bus
+from events.clock import monotonic
 from events.names import EXPECTED_SEQUENCE, EXPECTED_SUBJECT, MSG_ID
 from events.publish import Fenced
-from events.read import StreamMessage, last_of, watch_stream
+from events.read import StreamMessage, answered, last_of, watch_stream
 
 log = structlog.get_logger(__name__)
 
 _TRIES = 50
 _REREAD_S = 0.005
+# No name of a breaker begins so.
+_ISOLATION = "_isolation"
 
 type Change = Callable[[BreakerRecord], BreakerRecord]
 
@@ -42,6 +45,8 @@ class BreakerBucket:
         self._bus = bus
         self._stream = f"KV_{bus.names.breakers}"
         self._root = f"$KV.{bus.names.breakers}"
+        self.isolation: Isolation | None = None
+        """As the watch has told it; none in a namespace that is not isolated."""
 
     @property
     def connected(self) -> bool:
@@ -52,6 +57,28 @@ class BreakerBucket:
         found = await last_of(self._bus, self._stream, [f"{self._root}.{name}"])
         kept = self._kept(found[-1]) if found else None
         return kept or Kept(BreakerRecord(name=name), found[-1].sequence if found else 0)
+
+    async def read_isolation(self) -> Isolation | None:
+        """The isolation of this namespace as it is on the server. Raises ReadFailed, InvalidContract."""
+        found = await last_of(self._bus, self._stream, [f"{self._root}.{_ISOLATION}"])
+        return Isolation.decode(found[-1].payload) if found else None
+
+    async def isolate(self, isolation: Isolation, *, patience_s: float = 1.0) -> None:
+        """Isolate this namespace, and wait until every process that watches its breakers has been told.
+
+        One that has not taken the word within `patience_s` is not there any more. Raises PublishFailed, ReadFailed.
+        """
+        payload = isolation.model_dump_json().encode()
+        stored = await self._bus.publisher.send(f"{self._root}.{_ISOLATION}", payload, {})
+        until = monotonic() + patience_s
+        while await self._behind(stored.sequence) and monotonic() < until:
+            await asyncio.sleep(_REREAD_S)
+
+    async def _behind(self, sequence: int) -> bool:
+        with answered(self._stream):
+            watchers = await self._bus.jetstream.consumers_info(self._stream)
+        given = [one.delivered.stream_seq if one.delivered else 0 for one in watchers]
+        return any(last < sequence for last in given)
 
     async def change(self, kept: Kept, change: Change) -> Kept:
         """Apply a change to what is on the server, beginning with what is known of it.
@@ -112,6 +139,9 @@ class BreakerBucket:
 
     def _kept(self, message: StreamMessage) -> Kept | None:
         try:
+            if message.subject == f"{self._root}.{_ISOLATION}":
+                self.isolation = Isolation.decode(message.payload)
+                return None
             return Kept(BreakerRecord.decode(message.payload), message.sequence)
         except InvalidContract as error:
             log.error("breakers.unreadable", subject=message.subject, reason=str(error))

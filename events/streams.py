@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
 from nats.js import api
@@ -68,6 +69,14 @@ async def declare(bus: Bus) -> list[Change]:
     )
     buckets = [config for config in declared if await _create_bucket(bus, config)]
     return changes + [Change("created", f"bucket {config.bucket}") for config in buckets]
+
+
+async def first_made(bus: Bus) -> datetime | None:
+    """When the first stream of facts was made, which tells it from one of the same name; None if there is none."""
+    try:
+        return (await bus.jetstream.stream_info(bus.names.facts(0))).created
+    except NotFoundError:
+        return None
 
 
 def _facts(bus: Bus, partition: int) -> api.StreamConfig:

@@ -25,6 +25,7 @@ from saga.breaker_ledger import Ledger
 from saga.breaker_machine import Ended, retry_after_s
 
 _MIN_RETRY_S = 0.1
+_SHUT_RETRY_S = 5.0
 
 
 class BreakerOpen(SagaError):
@@ -38,6 +39,18 @@ class BreakerOpen(SagaError):
         self.retry_after_s = retry_after_s
 
 
+class BreakerShut(BreakerOpen):
+    """The breaker lets nobody through as long as recorded facts are played into this namespace without it."""
+
+    code = "breaker.shut"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, _SHUT_RETRY_S)
+        self.args = (
+            f"breaker {name} is shut: recorded facts are played into this namespace (saga replay --let-out {name})",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Entered:
     generation: int
@@ -45,7 +58,8 @@ class _Entered:
 
 
 class Breaker:
-    """One breaker: `async with breaker: call()`. Raises BreakerOpen on entry instead of calling.
+    """One breaker: `async with breaker: call()`. Raises BreakerOpen on entry instead of calling, BreakerShut where the
+    namespace is isolated.
 
     `fails` tells which exceptions speak against the other side; a refusal, for one, is an answer.
     """
@@ -78,6 +92,8 @@ class Breaker:
 
     async def __aenter__(self) -> Self:
         self._ledger.enlist(self.name)
+        if self._ledger.shuts(self.name):
+            raise BreakerShut(self.name)
         probe = None if self.state is BreakerState.CLOSED else await self._probe()
         entered = self._entered.setdefault(asyncio.current_task(), [])
         entered.append(_Entered(self.record.generation, probe))

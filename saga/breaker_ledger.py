@@ -90,6 +90,11 @@ class Ledger:
         """All breakers that are in use, by name."""
         return [record for _, record in sorted(self._views.items()) if not record.deleted]
 
+    def shuts(self, name: str) -> bool:
+        """Whether the breaker lets nobody through because the namespace is isolated, whatever its state."""
+        isolation = self._bucket.isolation if self._bucket is not None else None
+        return isolation is not None and isolation.shuts(name)
+
     def enlist(self, name: str) -> None:
         """Make a breaker known that nobody has used before."""
         if self._bucket is not None and (name not in self._views or self._views[name].deleted):

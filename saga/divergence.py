@@ -65,7 +65,7 @@ def _of_step(step: str, runs: Mapping[str, Ran], imagined: Imagined, last: int) 
             and would.input is not None
             and FactKind.SKIPPED not in (was.kind, would.kind)
         ):
-            for pointer, before, after in _different(was.input, would.input, ""):
+            for pointer, before, after in different(was.input, would.input):
                 yield Divergence(order, step, f"input{pointer}", before, after)
         if was.kind == would.kind == FactKind.COMPLETED and step not in imagined.unknown:
             for pointer, before, after in _different(was.data.get("output"), would.data.get("output"), ""):
@@ -84,9 +84,10 @@ def _end(ran: Ran | None) -> str:
     return f"{ran.kind} ({code})" if code else ran.kind or "under way"
 
 
-def _different(was: Any, would: Any, pointer: str) -> Iterator[tuple[str, str, str]]:
+def different(was: Any, would: Any, pointer: str = "") -> Iterator[tuple[str, str, str]]:
+    """Where two JSON values differ: the pointer, and what stands there in each."""
     if isinstance(was, dict) and isinstance(would, dict):
         for key in sorted(was.keys() | would.keys()):
-            yield from _different(was.get(key), would.get(key), child(pointer, key))
+            yield from different(was.get(key), would.get(key), child(pointer, key))
     elif was != would:
         yield pointer, repr(was), repr(would)

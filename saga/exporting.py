@@ -4,7 +4,7 @@ An import states the facts as they were, in their order, and goes on where it wa
 by their sequence (`woken`, `attempt_failed`, outcomes) name them by their new one.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -141,7 +141,7 @@ async def import_recording(
     (a saga of that id is there with another story; somebody serves its actions, and it is not meant to be `live`).
     """
     for saga_id, facts in recording.sagas.items():
-        await _require_valid(definitions, recording, saga_id, facts)
+        await require_valid(definitions, recording, saga_id, facts)
     if not live:
         await _require_nobody(bus, recording.definitions.values())
     for definition in recording.definitions.values():
@@ -156,9 +156,13 @@ async def import_recording(
     return done
 
 
-async def _require_valid(
+async def require_valid(
     definitions: Definitions, recording: Recording, saga_id: str, facts: list[Recorded]
-) -> None:
+) -> SagaDefinition:
+    """The definition of a saga whose facts can be stated.
+
+    Raises InvalidContract if it is missing or another one, or a fact breaks its contract.
+    """
     ref = facts[0].fact.definition
     definition = recording.definitions.get(ref) or await definitions.fetch(ref)
     if definition is None:
@@ -173,6 +177,7 @@ async def _require_valid(
             raise InvalidContract(
                 f"saga {saga_id}, sequence {recorded.sequence}, {recorded.fact.type}: {error}"
             ) from error
+    return definition
 
 
 async def _require_nobody(bus: Bus, definitions: Collection[SagaDefinition]) -> None:
@@ -200,14 +205,15 @@ async def _import_saga(bus: Bus, saga_id: str, facts: list[Recorded]) -> int:
         if fact.id not in there:
             subject = bus.subjects.checked_fact(fact.saga, *fact.key, fact.sagaid)
             fence = Fence(subject) if fact.key == STARTED_KEY else None
-            stored = await bus.publisher.state(subject, _renumbered(fact, sequences), fence)
+            stored = await bus.publisher.state(subject, renumbered(fact, sequences), fence)
             there[fact.id] = stored.sequence
             stated += 1
         sequences[recorded.sequence] = there[fact.id]
     return stated
 
 
-def _renumbered(fact: Fact, sequences: dict[int, int]) -> Fact:
+def renumbered(fact: Fact, sequences: Mapping[int, int]) -> Fact:
+    """The fact with the sequence it names, if it names one, by its new one."""
     step, kind = fact.key
     names = _OUTCOMES if step == SAGA_STEP else _NAMES_A_SEQUENCE
     name = names.get(kind)

@@ -37,7 +37,10 @@ class BreakerConfigRequest(BreakerWords):
 
 
 class BreakerSummary(BaseModel):
-    """`configured` is false while the default of each process applies; `config` is then this process's."""
+    """`configured` is false while the default of each process applies; `config` is then this process's.
+
+    `shut`: nobody is let through, whatever the state, because recorded facts are played into this namespace.
+    """
 
     name: str
     state: str
@@ -49,10 +52,11 @@ class BreakerSummary(BaseModel):
     generation: int
     revision: int
     configured: bool
+    shut: bool = False
     config: BreakerConfig
 
     @classmethod
-    def of(cls, record: BreakerRecord, default: BreakerConfig) -> "BreakerSummary":
+    def of(cls, record: BreakerRecord, default: BreakerConfig, *, shut: bool) -> "BreakerSummary":
         now = utc_now()
         return cls(
             name=record.name,
@@ -65,6 +69,7 @@ class BreakerSummary(BaseModel):
             generation=record.generation,
             revision=record.revision,
             configured=record.config is not None,
+            shut=shut,
             config=record.config or default,
         )
 
@@ -107,7 +112,7 @@ def _routes(parts: Parts, prefix: str, noun: str) -> APIRouter:
     ledger = parts.breakers
 
     def summary(record: BreakerRecord) -> BreakerSummary:
-        return BreakerSummary.of(record, ledger.default)
+        return BreakerSummary.of(record, ledger.default, shut=ledger.shuts(record.name))
 
     @routes.get("", operation_id=f"list{noun}s")
     async def list_breakers() -> BreakerPage:

@@ -10,7 +10,7 @@ from saga.cli.output import Format, write
 app = typer.Typer(no_args_is_help=True, help="Circuit breakers: list, show, config, reset, delete.")
 
 _PATH = "/api/v1/breakers"
-_COLUMNS = ("name", "state", "failures", "probes", "retry_after_s", "opened_at", "configured")
+_COLUMNS = ("name", "state", "failures", "probes", "retry_after_s", "opened_at", "configured", "shut")
 _MOVES = ("revision", "time", "kind", "previous", "failures", "by", "reason")
 
 Name = Annotated[str, typer.Argument(help="Name of the breaker, as operator.mpesa.")]

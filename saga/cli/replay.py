@@ -1,4 +1,6 @@
-"""`saga replay`: one saga again, fact by fact, with what every participant decided and why."""
+"""`saga replay`: one saga again, fact by fact, with what every participant decided and why; or, with --into, sagas
+played into another namespace.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,6 +9,21 @@ import typer
 
 from saga.cli.options import DEFAULT_API, Api, Output
 from saga.cli.output import Format, say, write
+from saga.cli.republish import (
+    Again,
+    All,
+    Before,
+    Choice,
+    Effects,
+    Into,
+    LetOut,
+    OfDefinition,
+    PatienceS,
+    Since,
+    Speed,
+    To,
+    play_into,
+)
 
 DIFFERENT = 10
 
@@ -35,14 +52,39 @@ def add_to(app: typer.Typer) -> None:
 
 def replay(
     saga_id: SagaId = None, file: File = None, definition: DefinitionFile = None, until: Until = None,
-    step: StepThrough = False, diff: Diff = False, output: Output = Format.TABLE, api: Api = DEFAULT_API,
+    step: StepThrough = False, diff: Diff = False, into: Into = None, to: To = None, every: All = False,
+    of: OfDefinition = None, since: Since = None, before: Before = None, speed: Speed = "max",
+    patience_s: PatienceS = 10.0, effects: Effects = False, let_out: LetOut = None, again: Again = False,
+    output: Output = Format.TABLE, api: Api = DEFAULT_API,
 ) -> None:  # fmt: skip
     """Play a saga again, fact by fact: the state after each, what every participant decided, and why.
 
-    The facts come from the stream (the API reads it), or with --file from a recording; nothing is changed.
+    The facts come from the stream (the API reads it), or with --file from a recording; nothing is changed. With --into
+    they are read from the bus in NATS_URL, or the file, and stated in another namespace, but for those of the steps
+    that somebody serves there; exit code 10 if these answer otherwise.
     """
     from contracts.failure import InvalidContract
 
+    if into is not None:
+        from saga.republish.pace import factor_of
+        from saga.republish.playing import Wish
+
+        if diff or step or until is not None:
+            raise InvalidContract("--until, --step and --diff look at one saga, and --into plays: choose")
+        choice = Choice(
+            saga_id=saga_id, file=file, definition_file=definition, every=every, definition=of, since=since,
+            before=before,
+        )  # fmt: skip
+        wish = Wish(
+            factor=factor_of(speed), patience_s=patience_s, effects=effects, let_out=tuple(let_out or ()),
+            again=again,
+        )  # fmt: skip
+        play_into(into, to, choice, wish, output)
+        return
+    if to or every or of or since or before or effects or let_out or again:
+        raise InvalidContract(
+            "these options say how facts are played into another namespace: name it (--into)"
+        )
     if diff and file is not None:
         raise InvalidContract("--diff compares with the saga log, and a file has none: leave one of them out")
     answer = _recorded(file, saga_id, definition, until) if file else _from_api(saga_id, until, api)
