@@ -1,6 +1,7 @@
 """What processes on the bus say they offer: which actions, in which version. A word that is not repeated ends."""
 
 import hashlib
+from functools import lru_cache
 from typing import Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -29,18 +30,20 @@ class OfferedAction(BaseModel):
 
     @classmethod
     def of(cls, contract: ActionContract) -> Self:
-        schemas = (
-            contract.input.model_json_schema(),
-            contract.output.model_json_schema(mode="serialization"),
-        )
         return cls(
             name=contract.name,
             version=contract.version,
             category=contract.category,
             description=contract.description.partition("\n")[0][:_MAX_DESCRIPTION],
             permissions=contract.permissions,
-            schema_hash=hashlib.sha256(to_json(schemas)).hexdigest()[:12],
+            schema_hash=_schema_hash(contract.input, contract.output),
         )
+
+
+@lru_cache(maxsize=1_024)
+def _schema_hash(input: type[BaseModel], output: type[BaseModel]) -> str:
+    schemas = (input.model_json_schema(), output.model_json_schema(mode="serialization"))
+    return hashlib.sha256(to_json(schemas)).hexdigest()[:12]
 
 
 class Offer(BaseModel):

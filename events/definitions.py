@@ -6,7 +6,7 @@ can start unheard.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
@@ -23,6 +23,7 @@ from contracts.facts import explain
 from contracts.failure import Conflict
 from events.bus import Bus
 from events.streams import Change, ConsumerSpec, apply_consumers, consumers_stand, topology_lock
+from events.together import together
 
 log = structlog.get_logger(__name__)
 
@@ -81,23 +82,37 @@ class Definitions:
         Raises InvalidDefinition if it does not fit the actions' contracts, Conflict if the version exists
         with another content.
         """
-        known = await self.fetch(definition.ref)
-        unchanged = known is not None and known.content_hash == definition.content_hash
+        return await self.publish_all([definition], specs)
+
+    async def publish_all(self, definitions: Sequence[SagaDefinition], specs: Specs) -> list[Change]:
+        """As `publish`: the consumers of all, then one definition after the other. If one raises, none is known."""
+        known = await together(*(self.fetch(definition.ref) for definition in definitions))
         # A restart changes nothing, and must not wait for the lock of a process that was killed.
-        if unchanged and await consumers_stand(self._bus, specs(self._bus, [definition])):
+        if all(map(_same, known, definitions)) and await consumers_stand(
+            self._bus, specs(self._bus, definitions)
+        ):
             return []
-        check_contracts(definition)
+        for definition in definitions:
+            check_contracts(definition)
         async with topology_lock(self._bus):
-            present = await self.fetch(definition.ref)
-            if present is not None and present.content_hash != definition.content_hash:
-                raise Conflict(f"{definition.ref} exists with another content: publish it as a new version")
-            changes = await apply_consumers(self._bus, specs(self._bus, [definition]))
-            if present is None:
-                with suppress(KeyWrongLastSequenceError):
-                    await self._bucket.create(_key(definition.ref), definition.written().encode())
-                self._learn(definition.written().encode())
-                changes.append(Change("created", f"definition {definition.ref}"))
+            present = await together(*(self.fetch(definition.ref) for definition in definitions))
+            for there, definition in zip(present, definitions, strict=True):
+                if there is not None and not _same(there, definition):
+                    raise Conflict(
+                        f"{definition.ref} exists with another content: publish it as a new version"
+                    )
+            changes = await apply_consumers(self._bus, specs(self._bus, definitions))
+            for there, definition in zip(present, definitions, strict=True):
+                if there is None:
+                    changes.append(await self._create(definition))
         return changes
+
+    async def _create(self, definition: SagaDefinition) -> Change:
+        written = definition.written().encode()
+        with suppress(KeyWrongLastSequenceError):
+            await self._bucket.create(_key(definition.ref), written)
+        self._learn(written)
+        return Change("created", f"definition {definition.ref}")
 
     async def _watch(self) -> None:
         while True:
@@ -137,6 +152,10 @@ class Definitions:
             self._by_ref[definition.ref] = definition
             self._latest[definition.name] = definition
         return definition
+
+
+def _same(known: SagaDefinition | None, definition: SagaDefinition) -> bool:
+    return known is not None and known.content_hash == definition.content_hash
 
 
 def _key(ref: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import batched
 from typing import Any
 
 from nats.js import api
@@ -19,12 +20,14 @@ from contracts.failure import Conflict
 from contracts.offers import OFFER_TTL_S
 from events.bus import Bus
 from events.names import SCHEDULER, TIMEKEEPER, UNDERTAKER
+from events.together import together
 
 _DUPLICATE_WINDOW_S = 600
 FIRINGS_KEPT = 1_000
 """Of every trigger's history"""
 _LOCK_TTL_S = 30
 _LOCK_POLL_S = 0.05
+_AT_ONCE = 32
 # Room for headers beside the largest fact.
 _MAX_MESSAGE_BYTES = MAX_FACT_BYTES + 16 * 1024
 
@@ -50,13 +53,19 @@ async def declare(bus: Bus) -> list[Change]:
         _schedules(bus),
         _trail(bus),
     ]
-    changes = [change for config in wanted if (change := await _apply_stream(bus, config))]
-    due = frozenset({f"{bus.names.timer_root}.due.>"})
-    changes += await _apply_consumer(bus, bus.names.timers, TIMEKEEPER, due)
-    times = frozenset({bus.names.schedule_due("*")})
-    changes += await _apply_consumer(bus, bus.names.schedules, SCHEDULER, times)
-    changes += await _apply_consumer(bus, bus.names.advisories, UNDERTAKER, frozenset(given_up))
-    declared = (
+    streams = await together(*(_apply_stream(bus, config) for config in wanted))
+    consumers = (
+        (bus.names.timers, TIMEKEEPER, frozenset({f"{bus.names.timer_root}.due.>"})),
+        (bus.names.schedules, SCHEDULER, frozenset({bus.names.schedule_due("*")})),
+        (bus.names.advisories, UNDERTAKER, frozenset(given_up)),
+    )
+    applied = await _apply_all(bus, consumers)
+    buckets = await together(*(_create_bucket(bus, config) for config in _buckets(bus)))
+    return [change for change in (*streams, *applied, *buckets) if change]
+
+
+def _buckets(bus: Bus) -> list[api.KeyValueConfig]:
+    return [
         _definitions(bus),
         _breakers(bus),
         _triggers(bus),
@@ -66,9 +75,7 @@ async def declare(bus: Bus) -> list[Change]:
         _sessions(bus),
         _limits(bus),
         *_workflows(bus),
-    )
-    buckets = [config for config in declared if await _create_bucket(bus, config)]
-    return changes + [Change("created", f"bucket {config.bucket}") for config in buckets]
+    ]
 
 
 async def first_made(bus: Bus) -> datetime | None:
@@ -264,13 +271,13 @@ async def _apply_stream(bus: Bus, wanted: api.StreamConfig) -> Change | None:
     return Change("updated", f"stream {wanted.name}")
 
 
-async def _create_bucket(bus: Bus, config: api.KeyValueConfig) -> bool:
+async def _create_bucket(bus: Bus, config: api.KeyValueConfig) -> Change | None:
     try:
         await bus.jetstream.key_value(config.bucket)
-        return False
+        return None
     except NotFoundError:
         await bus.jetstream.create_key_value(config)
-        return True
+        return Change("created", f"bucket {config.bucket}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,49 +289,55 @@ class ConsumerSpec:
     filters: frozenset[str]
 
 
+type _Wanted = tuple[str, str, frozenset[str]]
+"""Of a consumer: its stream, its name, what it listens to"""
+
+
 async def apply_consumers(bus: Bus, specs: Iterable[ConsumerSpec]) -> list[Change]:
     """Create the consumers, or widen the filters of those there are. Call it under `topology_lock`.
 
     A filter is never taken away here: sagas in flight may still need it.
     """
-    changes = []
-    for spec in specs:
-        stream, name = bus.names.facts(spec.partition), bus.names.consumer(spec.action)
-        changes += await _apply_consumer(bus, stream, name, spec.filters)
-    return changes
+    return await _apply_all(bus, _of_actions(bus, specs))
 
 
 async def apply_redrives(bus: Bus, consumers: Iterable[str]) -> list[Change]:
     """Create the consumers by which these consumers take back what they have buried."""
-    changes = []
-    for name in consumers:
-        changes += await _apply_consumer(bus, bus.names.dead_letters, name, _rulings(bus, name))
-    return changes
-
-
-def _rulings(bus: Bus, name: str) -> frozenset[str]:
-    return frozenset({bus.names.ruling(name, "*")})
+    return await _apply_all(bus, _of_redrives(bus, consumers))
 
 
 async def consumers_stand(bus: Bus, specs: Iterable[ConsumerSpec], redrives: Iterable[str] = ()) -> bool:
     """Whether applying these consumers would change nothing. It only reads, so it needs no lock."""
-    wanted = [
-        (bus.names.facts(spec.partition), bus.names.consumer(spec.action), spec.filters) for spec in specs
-    ]
-    wanted += [(bus.names.dead_letters, name, _rulings(bus, name)) for name in redrives]
-    for stream, name, filters in wanted:
-        if await _consumer_change(bus, stream, name, filters) is not None:
+    for some in batched([*_of_actions(bus, specs), *_of_redrives(bus, redrives)], _AT_ONCE):
+        if any(await together(*(_consumer_change(bus, *one) for one in some))):
             return False
     return True
 
 
-async def _apply_consumer(bus: Bus, stream: str, name: str, filters: frozenset[str]) -> list[Change]:
+def _of_actions(bus: Bus, specs: Iterable[ConsumerSpec]) -> list[_Wanted]:
+    return [
+        (bus.names.facts(spec.partition), bus.names.consumer(spec.action), spec.filters) for spec in specs
+    ]
+
+
+def _of_redrives(bus: Bus, consumers: Iterable[str]) -> list[_Wanted]:
+    return [(bus.names.dead_letters, name, frozenset({bus.names.ruling(name, "*")})) for name in consumers]
+
+
+async def _apply_all(bus: Bus, wanted: Iterable[_Wanted]) -> list[Change]:
+    changes: list[Change | None] = []
+    for some in batched(wanted, _AT_ONCE):
+        changes += await together(*(_apply_consumer(bus, *one) for one in some))
+    return [change for change in changes if change]
+
+
+async def _apply_consumer(bus: Bus, stream: str, name: str, filters: frozenset[str]) -> Change | None:
     change = await _consumer_change(bus, stream, name, filters)
     if change is None:
-        return []
+        return None
     verb, wanted = change
     await bus.jetstream.add_consumer(stream, wanted)
-    return [Change(verb, f"consumer {name} on {stream}")]
+    return Change(verb, f"consumer {name} on {stream}")
 
 
 async def _consumer_change(

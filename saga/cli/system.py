@@ -85,8 +85,8 @@ async def running(
         bus = await stack.enter_async_context(await Bus.connect(BusSettings(url=url)))
         await declare(bus)
         definitions = await stack.enter_async_context(Definitions.open(bus))
-        for definition in [one for domain in domains for one in domain_definitions(domain)]:
-            await definitions.publish(definition, consumers_for)
+        shipped = [definition for domain in domains for definition in domain_definitions(domain)]
+        await definitions.publish_all(shipped, consumers_for)
         parts = await stack.enter_async_context(open_parts(bus, definitions, log_url(settings), environment))
         await stack.enter_async_context(TriggerRunner(bus, parts.catalogue))
         actions = [action for domain in domains for action in domain_actions(domain)]
@@ -140,8 +140,7 @@ async def serve_domain(domain: str, host: str, port: int | None) -> None:
         bus = await stack.enter_async_context(await Bus.connect(BusSettings()))
         await declare(bus)
         definitions = await stack.enter_async_context(Definitions.open(bus))
-        for definition in domain_definitions(domain):
-            await definitions.publish(definition, consumers_for)
+        await definitions.publish_all(domain_definitions(domain), consumers_for)
         await stack.enter_async_context(serve(actions, bus, definitions, settings))
         if port is not None:
             routers = await _routers(stack, [domain], settings, os.environ)

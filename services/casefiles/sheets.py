@@ -11,8 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from openpyxl import load_workbook
-
 from contracts.evidence import MAX_SHEETS, Sheet
 from saga.action import Refused, Unavailable
 from services.casefiles.bounds import fitting, plain
@@ -96,6 +94,9 @@ def _csv(text: str) -> _Rows:
 
 
 def _xlsx(content: BytesIO) -> Iterator[tuple[str, _Rows]]:
+    # Slow to import, and seldom needed.
+    from openpyxl import load_workbook
+
     with zipfile.ZipFile(content) as packed:
         unpacked = sum(one.file_size for one in packed.infolist())
     if unpacked > _MAX_UNPACKED_BYTES:

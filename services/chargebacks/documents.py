@@ -11,8 +11,6 @@ import logging
 import sys
 from pathlib import Path
 
-from pypdf import PdfReader
-
 from contracts.chargebacks import ChargebackDocument, MediaType
 from contracts.failure import InvalidContract
 
@@ -47,6 +45,9 @@ def text_of(document: ChargebackDocument) -> str:
 
 
 def _text_of_pdf(content: bytes) -> str:
+    # Slow to import, and seldom needed.
+    from pypdf import PdfReader
+
     try:
         reader = PdfReader(io.BytesIO(content))
         if len(reader.pages) > MAX_PAGES:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 
 from saga.action import Refused, Unavailable
+from saga.http_client import http_client
 
 _TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 3.0
@@ -72,6 +73,5 @@ async def outside(name: str, variable: str, environment: Mapping[str, str]) -> A
         yield Outside(name, variable, None)
         return
     timeout = httpx2.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
-    # The proxies and credentials of this machine's user are nothing that claims may go through.
-    async with httpx2.AsyncClient(base_url=url, timeout=timeout, trust_env=False) as client:
+    async with http_client(base_url=url, timeout=timeout) as client:
         yield Outside(name, variable, client)

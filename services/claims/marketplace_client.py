@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.marketplace import Case, CaseRequest, RecordPage
 from saga.action import EffectUnknown, Refused, Unavailable
+from saga.http_client import http_client
 from services.claims.settings import ClaimsSettings
 
 URL_VARIABLE = "SAGA_MARKETPLACE_URL"
@@ -128,7 +129,6 @@ class Tools:
 async def tools(environment: Mapping[str, str]) -> AsyncIterator[Tools]:
     """The marketplace at `SAGA_MARKETPLACE_URL`, and the settings."""
     timeout = httpx2.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
-    # The proxies and credentials of this machine's user are nothing that tokens may go through.
-    async with httpx2.AsyncClient(timeout=timeout, trust_env=False) as client:
+    async with http_client(timeout=timeout) as client:
         marketplace = MarketplaceClient(client, environment.get(URL_VARIABLE, ""))
         yield Tools(marketplace, ClaimsSettings.of(environment))

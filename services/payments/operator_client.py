@@ -13,6 +13,7 @@ import httpx2
 
 from contracts.failure import Unusable
 from saga.action import Refused, Unavailable
+from saga.http_client import http_client
 from services.payments.ports import Disbursement
 
 URL_VARIABLE = "SAGA_OPERATOR_URL"
@@ -99,6 +100,5 @@ async def operator_client(environment: Mapping[str, str]) -> AsyncIterator[HttpO
     if not url:
         raise Unusable(f"set {URL_VARIABLE} to the operators' base URL (to try: saga sandbox mobile-money)")
     timeout = httpx2.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
-    # The proxies and credentials of this machine's user are nothing that payments may go through.
-    async with httpx2.AsyncClient(base_url=url, timeout=timeout, trust_env=False) as client:
+    async with http_client(base_url=url, timeout=timeout) as client:
         yield HttpOperator(client)

@@ -7,6 +7,7 @@ import pytest
 from nats.js.kv import KeyValue
 
 from contracts.definition import SagaDefinition, Step
+from contracts.failure import Conflict
 from events.bus import Bus
 from events.definitions import Definitions
 from saga.topology import consumers_for
@@ -49,3 +50,26 @@ async def test_another_process_knows_what_a_step_leaves_to_its_policy(
         for known in (definitions.get("said@1"), opened.get("said@1")):
             assert known is not None
             assert ["timeout_s" in step.unsaid for step in known.steps] == [False, True]
+
+
+async def test_definitions_published_together_are_all_known_in_their_order(
+    bus: Bus, definitions: Definitions
+) -> None:
+    changes = await definitions.publish_all(MANY, consumers_for)
+    known = [definition.ref for definition in MANY]
+    made = [f"definition {ref}" for ref in known]
+    assert [change.what for change in changes if change.what.startswith("definition")] == made
+    async with Definitions.open(bus) as opened:
+        assert [definition.ref for definition in opened.all()] == known
+        assert await opened.publish_all(MANY, consumers_for) == []
+
+
+async def test_of_definitions_published_together_none_is_known_if_one_has_another_content(
+    bus: Bus, definitions: Definitions
+) -> None:
+    await definitions.publish(MANY[-1], consumers_for)
+    other = SagaDefinition(name=MANY[-1].name, steps=(Step(name="b", action="t.b"),))
+    with pytest.raises(Conflict, match=r"d4@1 exists with another content"):
+        await definitions.publish_all([*MANY[:-1], other], consumers_for)
+    async with Definitions.open(bus) as opened:
+        assert [definition.ref for definition in opened.all()] == [MANY[-1].ref]

@@ -15,6 +15,7 @@ from pydantic import SecretStr, ValidationError
 
 from contracts.chargeback_claims import ClaimDraft
 from contracts.facts import explain
+from saga.http_client import http_client
 
 URL_VARIABLE = "SAGA_EXTRACTION_URL"
 MODEL_VARIABLE = "SAGA_EXTRACTION_MODEL"
@@ -102,7 +103,5 @@ async def configured_model(environment: Mapping[str, str]) -> AsyncIterator[Mode
     key = SecretStr(environment.get(KEY_VARIABLE, ""))
     headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
     timeout = httpx2.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
-    async with httpx2.AsyncClient(
-        base_url=url.rstrip("/") + "/", timeout=timeout, headers=headers, trust_env=False
-    ) as client:
+    async with http_client(base_url=url.rstrip("/") + "/", timeout=timeout, headers=headers) as client:
         yield Model(client, environment.get(MODEL_VARIABLE, "default"))
