@@ -68,7 +68,7 @@ def _of_step(step: str, runs: Mapping[str, Ran], imagined: Imagined, last: int) 
             for pointer, before, after in different(was.input, would.input):
                 yield Divergence(order, step, f"input{pointer}", before, after)
         if was.kind == would.kind == FactKind.COMPLETED and step not in imagined.unknown:
-            for pointer, before, after in _different(was.data.get("output"), would.data.get("output"), ""):
+            for pointer, before, after in different(was.data.get("output"), would.data.get("output")):
                 yield Divergence(order, step, f"output{pointer}", before, after)
         if was.undo != would.undo:
             # What is undone follows from what went before, and is never the first difference.
