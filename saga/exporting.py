@@ -84,12 +84,12 @@ async def _facts(bus: Bus, chosen: Chosen) -> AsyncIterator[tuple[int, StreamMes
 
 
 async def stories(
-    bus: Bus, chosen: Chosen, concerns: Callable[[str], Awaitable[bool]]
+    bus: Bus, chosen: Chosen, concerns: Callable[[str], Awaitable[bool]] | None = None
 ) -> AsyncGenerator[tuple[str, list[Recorded]]]:
     """The facts of each saga that is meant, in stream order; one saga at a time is held, and the ids of all.
 
-    Of sagas that are not named only those whose definition (name@version) `concerns` the caller. Raises NotFound as
-    `export` does.
+    Of sagas that are not named only those whose definition (name@version) `concerns` the caller, if it says so.
+    Raises NotFound as `export` does.
     """
     saga_ids = chosen.saga_ids or [saga_id async for saga_id in _starting(bus, chosen, concerns)]
     for saga_id in saga_ids:
@@ -102,7 +102,7 @@ async def stories(
 
 
 async def _starting(
-    bus: Bus, chosen: Chosen, concerns: Callable[[str], Awaitable[bool]]
+    bus: Bus, chosen: Chosen, concerns: Callable[[str], Awaitable[bool]] | None
 ) -> AsyncIterator[str]:
     judged: dict[str, bool] = {}
     async for _, message in everything(bus):
@@ -110,7 +110,7 @@ async def _starting(
         if fact is None or not chosen.starts(fact):
             continue
         if fact.definition not in judged:
-            judged[fact.definition] = await concerns(fact.definition)
+            judged[fact.definition] = concerns is None or await concerns(fact.definition)
         if judged[fact.definition]:
             yield fact.sagaid
 

@@ -139,7 +139,7 @@ async def _of_stream(settings: Any, wanted: Any, choice: Choice) -> Any:
     async with await Bus.connect(settings) as source, Definitions.open(source) as definitions:
         async with await Bus.connect(wanted) as target:
             await require_other(source, target)
-        sagas = await stories(source, _chosen(choice))
+        sagas = {saga_id: facts async for saga_id, facts in stories(source, _chosen(choice))}
         refs = {facts[0].fact.definition for facts in sagas.values()}
         known = {ref: definition for ref in refs if (definition := await definitions.fetch(ref)) is not None}
         return Recording(definitions=known, sagas=sagas)

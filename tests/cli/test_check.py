@@ -117,5 +117,5 @@ async def test_the_bus_tells_who_hears_events_and_what_triggers_start(
         )
         now = datetime.now(UTC)
         record = TriggerRecord(trigger=trigger, generation=1, created_at=now, updated_at=now)
-        await TriggerBucket(running.bus).write(record, 0)
+        await TriggerBucket(running.bus).write("t", record, 0)
         assert await found() == {reversed_, ("trigger.unknown_workflow", "t")}

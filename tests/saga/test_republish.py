@@ -75,7 +75,7 @@ async def ran(running: Running, world: World) -> AsyncIterator[Running]:
 
 
 async def recorded(running: Running, *saga_ids: str) -> Recording:
-    sagas = await stories(running.bus, Chosen(saga_ids=saga_ids))
+    sagas = {one: facts async for one, facts in stories(running.bus, Chosen(saga_ids=saga_ids))}
     return Recording(definitions={one.ref: one for one in DEFINITIONS}, sagas=sagas)
 
 

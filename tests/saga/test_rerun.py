@@ -235,7 +235,9 @@ async def test_a_copy_of_a_database_is_read_and_stays_as_it_is(tmp_path: Path) -
     await copy.close()
 
 
-@pytest.mark.parametrize("options", [{"external": True}, {"database": DATABASE, "guard": False}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"external": True}, {"database": DATABASE, "guard": False}], ids=["external", "unguarded"]
+)
 async def test_what_acts_outside_of_its_transaction_is_not_run_but_rehearsed(options: dict[str, Any]) -> None:
     acted: list[str] = []
 
