@@ -56,7 +56,8 @@ class Imagined:
 
 
 def recorded_runs(definition: SagaDefinition, facts: Sequence[Recorded]) -> dict[str, Ran]:
-    """What the steps of a recorded saga did."""
+    """What the steps of a recorded saga did. Of a fact that the server has stored twice the first counts."""
+    facts = list({recorded.fact.id: recorded for recorded in reversed(facts)}.values())[::-1]
     known: dict[FactKey, Recorded] = {}
     found: dict[str, Ran] = {}
     for recorded in facts:

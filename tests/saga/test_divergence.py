@@ -26,6 +26,23 @@ def test_no_saga_diverges_under_its_own_definition(of: SagaDefinition, seed: int
     assert diverge(of, of, facts, ()) == []
 
 
+def test_a_fact_that_the_server_has_stored_twice_makes_no_difference() -> None:
+    diamond = next(one for one in CORPUS if one.name == "diamond")
+    said = [
+        (SAGA_STEP, "started"),
+        ("a", "completed"),
+        ("c", "completed"),
+        ("b", "completed"),
+        ("c", "completed"),
+    ]
+    said += [("d", "completed")]
+    facts = [
+        Recorded(sequence, simulated_fact(diamond.ref, step, kind))
+        for sequence, (step, kind) in enumerate(said, 1)
+    ]
+    assert diverge(diamond, diamond, facts, ()) == []
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.sampled_from(PLAIN), st.integers(0, 2**32), st.data())
 def test_no_redrive_diverges_under_its_own_definition(
