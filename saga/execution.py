@@ -16,8 +16,10 @@ from contracts.failure import CODE_NO_REHEARSAL, CODE_OUTPUT_INVALID, CODE_TIMEO
 from events.inbox import AlreadyKept, AlreadyRefused, AlreadyUndone, EffectKey, Inbox, Output
 from events.limits import Limits
 from saga import failpoints
-from saga.action import Action, ActionContext, NotYet, Refused, Unavailable
+from saga.action import Action
 from saga.breaker import BreakerOpen
+from saga.context import ActionContext
+from saga.refusals import NotYet, Refused, Unavailable
 from saga.waits import Suspend
 
 log = structlog.get_logger(__name__)

@@ -18,7 +18,7 @@ from events.clock import Chance, Clock
 from events.publish import PublishFailed
 from events.read import ReadFailed
 from events.shared_limits import LimitBucket
-from saga.action import ActionContext
+from saga.context import ActionContext
 
 log = structlog.get_logger(__name__)
 

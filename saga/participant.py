@@ -67,6 +67,7 @@ from saga.decisions import (
     Wait,
     Wake,
 )
+from saga.equipment import Equipment
 from saga.gate import Gate
 from saga.hooks import Hook
 from saga.hooks.around import Around
@@ -74,7 +75,7 @@ from saga.hooks.manager import HookManager
 from saga.hooks.redaction import Redactor
 from saga.policies import as_run, policy_of
 from saga.turn import DONE, PARK_AFTER_S, Answer, Later, Turn, Voice
-from saga.worker import Tools, Worker
+from saga.worker import Worker
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +132,7 @@ class Participant:
         """Open what the action needs: from then on `act` works."""
         database = await self._open_database(self.action)
         resource = await self._resources.enter_async_context(self.action.open_resource(self._environment))
-        tools = Tools(
+        equipment = Equipment(
             breakers=self._breakers,
             clock=self._clock,
             chance=self._chance,
@@ -143,7 +144,7 @@ class Participant:
             around=Around(HookManager(self._hooks), Redactor(), self._clock) if self._hooks else None,
             gate=self._gate(),
         )
-        self._worker = Worker(self.action, self._voice, tools)
+        self._worker = Worker(self.action, self._voice, equipment)
         return self
 
     async def start(self) -> None:

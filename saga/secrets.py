@@ -12,7 +12,7 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from contracts.failure import InvalidContract
-from saga.action import Refused
+from saga.refusals import Refused
 
 FOLDER_VARIABLE = "SAGA_SECRETS_DIR"
 HOSTS_VARIABLE = "SAGA_SECRET_HOSTS"

@@ -14,9 +14,9 @@ from contracts.definition import Token
 from contracts.failure import Conflict, NotFound, Unusable
 from contracts.triggers import WebhookTrigger
 from events.clock import utc_now
-from saga.action import Refused
 from saga.api.parts import Parts
 from saga.api.triggers import FiringAnswer, kept_body
+from saga.refusals import Refused
 from saga.secrets import Secrets
 from saga.signatures import InvalidSignature, check_signature
 from saga.triggers.firing import Event

@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.failure import CODE_HOOK_FAILED, Failure
 from events.clock import Clock
-from saga.action import ActionContext
+from saga.context import ActionContext
 from saga.execution import Attempt, Done, Failed
 from saga.hooks import HookEvent, Stage
 from saga.hooks.manager import HookFailed, HookManager
