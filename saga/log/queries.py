@@ -221,18 +221,21 @@ def _filtered(query: Select[Any], wanted: Filter) -> Select[Any]:
             ~select(_LABELS).where(_LABELS.c.saga_id == _SAGAS.c.saga_id, _LABELS.c.name == PARENT).exists()
         )
     if wanted.failure_code or wanted.failure_step:
-        conditions.append(_SAGAS.c.saga_id.in_(_failed(wanted.failure_code, wanted.failure_step)))
+        conditions.append(_failed(wanted.failure_code, wanted.failure_step))
     for name, value in wanted.labels:
         labelled = select(_LABELS.c.saga_id).where(and_(_LABELS.c.name == name, _LABELS.c.value == value))
         conditions.append(_SAGAS.c.saga_id.in_(labelled))
     return query.where(*(condition for condition in conditions if condition is not None))
 
 
-def _failed(code: str | None, step: str | None) -> Select[Any]:
-    found = select(_STEPS.c.saga_id).where(_STEPS.c.failure.is_not(None))
+def _failed(code: str | None, step: str | None) -> ColumnElement[bool]:
+    # Asked saga by saga, so that a page of many does not look at the steps of all.
+    failed = select(_STEPS).where(_STEPS.c.saga_id == _SAGAS.c.saga_id, _STEPS.c.failure.is_not(None))
     if code:
-        found = found.where(_STEPS.c.failure["code"].as_string() == code)
-    return found.where(_STEPS.c.step == step) if step else found
+        failed = failed.where(_STEPS.c.failure_code == code)
+    if step:
+        failed = failed.where(_STEPS.c.step == step)
+    return failed.exists()
 
 
 def _is_execution(status: ExecutionStatus) -> ColumnElement[bool]:

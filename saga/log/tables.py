@@ -10,6 +10,7 @@ from sqlmodel import Field, SQLModel
 from events.columns import UtcText
 
 _JSON = JSON(none_as_null=True)
+MAX_CODE = 128
 
 
 class LogTable(SQLModel, registry=registry()):
@@ -48,7 +49,10 @@ class SagaRow(LogTable, table=True):
 
 
 class StepRow(LogTable, table=True):
-    """One step of one saga that has been heard of; a step without a row is pending."""
+    """One step of one saga that has been heard of; a step without a row is pending.
+
+    `failure_code` is in `failure`, too, as `abort_cause` is in `abort`.
+    """
 
     __tablename__ = "steps"
 
@@ -62,6 +66,7 @@ class StepRow(LogTable, table=True):
     closed_at: datetime | None = Field(default=None, sa_type=UtcText)
     duration_ms: float | None = None
     failure: dict[str, Any] | None = Field(default=None, sa_type=_JSON)
+    failure_code: str | None = Field(default=None, max_length=MAX_CODE)
     sequence: int = Field(sa_type=BigInteger)
 
 

@@ -19,7 +19,16 @@ from contracts.definition import SagaDefinition
 from contracts.facts import STARTED_KEY, Fact, SagaAborted
 from contracts.failure import InvalidContract
 from events.columns import UtcText, utc_text
-from saga.log.tables import FactRow, LabelRow, PositionRow, RejectedRow, SagaRow, StepRow, table_of
+from saga.log.tables import (
+    MAX_CODE,
+    FactRow,
+    LabelRow,
+    PositionRow,
+    RejectedRow,
+    SagaRow,
+    StepRow,
+    table_of,
+)
 from saga.state import SagaState
 
 _VALUES = ("22", "54")
@@ -203,5 +212,12 @@ def _step_row(batch: Batch, saga_id: str, step: str) -> dict[str, Any]:
         "closed_at": state.closed_at,
         "duration_ms": state.duration_ms,
         "failure": state.failure,
+        "failure_code": _code(state.failure),
         "sequence": state.sequence,
     }
+
+
+def _code(failure: dict[str, Any] | None) -> str | None:
+    """The code of a failure; None also if the fact says something that is none."""
+    code = (failure or {}).get("code")
+    return code if isinstance(code, str) and len(code) <= MAX_CODE and "\x00" not in code else None

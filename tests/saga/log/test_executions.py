@@ -109,6 +109,31 @@ async def test_an_abort_that_tells_no_cause_does_not_stop_the_log(
         assert await asked(database, executions=(ExecutionStatus.RUNNING,)) == {"next"}
 
 
+async def tell_failures(database: Database, *codes: Any) -> None:
+    """A saga for each code, whose step `a` has failed with it; the message has a character of code 0."""
+    projector = Projector(database, Known())
+    for number, code in enumerate(codes):
+        failure = {"code": code, "message": "no\x00answer", "effect": "none"}
+        failed = ("a", "failed", {"failure": failure, "attempt": 1})
+        told = [("_saga", "started", {"input": {}}), failed]
+        messages = [message(2 * number + at, f"s{number}", *fact) for at, fact in enumerate(told, 1)]
+        await projector.apply(0, messages)
+
+
+@pytest.mark.parametrize("from_before", [False, True])
+async def test_sagas_are_found_by_what_has_failed(database_url: str, *, from_before: bool) -> None:
+    async with open_log(database_url) as database:
+        await tell_failures(database, "test.no", "test.down", "x" * 1000, ["odd"], "test\x00no")
+        if from_before:
+            async with database.engine.begin() as connection:
+                await connection.run_sync(lambda sync: command.downgrade(migration_config(sync), "0003"))
+                await connection.run_sync(lambda sync: command.upgrade(migration_config(sync), "head"))
+        assert await asked(database, failure_code="test.no") == {"s0"}
+        assert await asked(database, failure_code="test.down", failure_step="a") == {"s1"}
+        assert await asked(database, failure_code="test.down", failure_step="b") == set()
+        assert len(await asked(database, failure_step="a")) == 5
+
+
 async def test_a_log_from_before_learns_why_its_sagas_were_aborted(log: Database) -> None:
     async with log.engine.begin() as connection:
         await connection.run_sync(lambda sync: command.downgrade(migration_config(sync), "0002"))
