@@ -114,8 +114,10 @@ async def tell_failures(database: Database, *codes: Any) -> None:
     projector = Projector(database, Known())
     for number, code in enumerate(codes):
         failure = {"code": code, "message": "no\x00answer", "effect": "none"}
-        failed = ("a", "failed", {"failure": failure, "attempt": 1})
-        told = [("_saga", "started", {"input": {}}), failed]
+        told: list[tuple[str, str, dict[str, Any]]] = [
+            ("_saga", "started", {"input": {}}),
+            ("a", "failed", {"failure": failure, "attempt": 1}),
+        ]
         messages = [message(2 * number + at, f"s{number}", *fact) for at, fact in enumerate(told, 1)]
         await projector.apply(0, messages)
 
