@@ -144,18 +144,23 @@ def answered(stream: str) -> Iterator[None]:
 
 async def last_sequence(bus: Bus, partition: int) -> int:
     """The sequence of the newest message in a partition; 0 if it is empty. Raises NotFound if it is not there."""
-    return int((await _state(bus, partition)).last_seq)
+    return int((await _info(bus, partition)).state.last_seq)
+
+
+async def kept_for_s(bus: Bus, partition: int) -> float | None:
+    """How long a partition's stream keeps a message, in seconds; None if for ever. Raises NotFound."""
+    return (await _info(bus, partition)).config.max_age or None
 
 
 async def first_sequence(bus: Bus, partition: int) -> int:
     """The sequence of the oldest message that a partition still keeps, or of the next one. Raises NotFound."""
-    return max(int((await _state(bus, partition)).first_seq), 1)
+    return max(int((await _info(bus, partition)).state.first_seq), 1)
 
 
-async def _state(bus: Bus, partition: int) -> api.StreamState:
+async def _info(bus: Bus, partition: int) -> api.StreamInfo:
     stream = bus.names.facts(partition)
     try:
-        return (await bus.jetstream.stream_info(stream)).state
+        return await bus.jetstream.stream_info(stream)
     except NotFoundError as error:
         raise NotFound(
             f"no stream {stream}: nothing was ever served on this bus (saga up, saga serve)"

@@ -3,30 +3,38 @@
 A folder holds segments (JSON lines of a recording, compressed by zstd, each with the definitions it needs) and
 `manifest.json`, which names each with its checksum. A segment is written beside its place, synced and renamed, and
 then the manifest is, so that what the manifest names is whole, whenever the process dies; an archive that is
-continued goes on after its last segment. Nothing is taken out of the stream: its own retention does that.
+continued goes on after its last segment. Nothing is taken out of the stream: its own retention does that. What the
+archive itself no longer keeps (`saga.retention`) stays in the manifest, with its checksum.
 """
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
 
 import zstandard
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from contracts.facts import Fact, explain
+from contracts.facts import Fact
 from contracts.failure import Conflict, InvalidContract, NotFound
 from events.bus import Bus
 from events.clock import Clock, utc_now
 from events.definitions import Definitions
-from events.read import StreamMessage, first_sequence, follow, last_sequence
+from events.read import StreamMessage, first_sequence, follow, kept_for_s, last_sequence
 from saga.exporting import fact_in
+from saga.manifest import (
+    MANIFEST,
+    Manifest,
+    Retention,
+    Segment,
+    problem_of,
+    put,
+    read_manifest,
+    write_manifest,
+)
 from saga.recording import definition_line, header_line, message_line
 
-MANIFEST = "manifest.json"
 SUFFIX = ".jsonl.zst"
 MESSAGES = 50_000
 _LEVEL = 9
@@ -34,48 +42,6 @@ _CHUNK = 1 << 20
 
 type Tell = Callable[[int, int], None]
 """Called with how many messages are done, and how many there are at most."""
-
-
-class Segment(BaseModel):
-    """One file. `missing`: messages before it that the stream no longer kept when it was written."""
-
-    model_config = ConfigDict(frozen=True)
-
-    file: str
-    partition: int
-    first: int
-    last: int
-    messages: int
-    missing: int = 0
-    first_at: datetime
-    last_at: datetime
-    bytes: int
-    sha256: str
-
-
-class Manifest(BaseModel):
-    """What an archive holds."""
-
-    model_config = ConfigDict(frozen=True)
-
-    format: int = 1
-    namespace: str
-    segments: tuple[Segment, ...] = ()
-
-    def last(self, partition: int) -> int:
-        """The newest sequence of a partition that is archived; 0 if none is."""
-        return max((one.last for one in self.segments if one.partition == partition), default=0)
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Raises NotFound, and InvalidContract if it is none."""
-    file = folder / MANIFEST
-    try:
-        return Manifest.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise NotFound(f"no archive in {folder}: {error.strerror}") from error
-    except ValidationError as error:
-        raise InvalidContract(f"{file}: {explain(error)}") from error
 
 
 async def archive(
@@ -86,13 +52,18 @@ async def archive(
     *,
     tell: Tell,
     segment: int = MESSAGES,
+    retention: Retention | None = None,
     clock: Clock = utc_now,
 ) -> list[Segment]:
     """Archive what was stored before an instant and is not archived yet; the segments that are new.
 
-    Raises Conflict if the folder holds the archive of another namespace.
+    A `retention` is noted as the archive's own; `saga.retention` applies it. Raises Conflict if the folder holds the
+    archive of another namespace.
     """
     manifest = _opened(folder, bus.settings.namespace)
+    if retention is not None and manifest.retention != retention:
+        manifest = manifest.model_copy(update={"retention": retention})
+        write_manifest(folder, manifest)
     written: list[Segment] = []
     for partition in range(bus.settings.partitions):
         newest, after = await last_sequence(bus, partition), manifest.last(partition)
@@ -107,13 +78,27 @@ async def archive(
                 while len(gathered) >= segment or (over and gathered):
                     new = await _write(folder, definitions, partition, after, gathered[:segment], clock())
                     manifest = manifest.model_copy(update={"segments": (*manifest.segments, new)})
-                    _put(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
+                    write_manifest(folder, manifest)
                     written.append(new)
                     after, gathered = new.last, gathered[segment:]
                     tell(after, newest)
                 if over:
                     break
     return written
+
+
+async def too_late(bus: Bus, older_than_s: float) -> str:
+    """Says that the stream drops facts before they are old enough to be archived; empty if it does not.
+
+    Raises NotFound.
+    """
+    kept = [age for partition in range(bus.settings.partitions) if (age := await kept_for_s(bus, partition))]
+    if not kept or min(kept) > older_than_s:
+        return ""
+    return (
+        f"the stream keeps a fact for {min(kept):g} s (SAGA_BUS_MAX_AGE_S), and only what is {older_than_s:g} s old is "
+        "archived: most is lost before that, so archive what is younger (--older-than-s), and often"
+    )
 
 
 def _opened(folder: Path, namespace: str) -> Manifest:
@@ -139,27 +124,12 @@ async def _write(
     )
     first, last = messages[0], messages[-1]
     name = f"facts-{partition}-{first.sequence:012d}-{last.sequence:012d}{SUFFIX}"
-    _put(folder / name, content)
+    put(folder / name, content)
     return Segment(
         file=name, partition=partition, first=first.sequence, last=last.sequence, messages=len(messages),
         missing=first.sequence - after - 1, first_at=first.stored_at, last_at=last.stored_at,
         bytes=len(content), sha256=hashlib.sha256(content).hexdigest(),
     )  # fmt: skip
-
-
-def _put(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all, on disk when this returns."""
-    beside = file.with_name(f"{file.name}.part")
-    with beside.open("wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    beside.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def read_lines(file: Path) -> Iterator[str]:
@@ -180,16 +150,3 @@ def archived_lines(folder: Path) -> Iterator[str]:
         if problem := problem_of(folder, one):
             raise InvalidContract(problem)
         yield from read_lines(folder / one.file)
-
-
-def problem_of(folder: Path, segment: Segment) -> str:
-    """What is wrong with a segment's file; empty if it is as it was written."""
-    file = folder / segment.file
-    try:
-        with file.open("rb") as content:
-            found = hashlib.file_digest(content, "sha256").hexdigest()
-    except OSError as error:
-        return f"{file}: {error.strerror}"
-    return (
-        "" if found == segment.sha256 else f"{file} is damaged: its checksum is not the one in the manifest"
-    )

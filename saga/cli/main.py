@@ -13,6 +13,7 @@ import typer
 
 from saga.cli import (
     actions,
+    archive,
     audit,
     breaker,
     check,
@@ -65,6 +66,7 @@ app.add_typer(log.app, name="log")
 graph.add_to(app)
 why.add_to(app)
 record.add_to(app, export.app)
+archive.add_to(app)
 check.add_to(app)
 whatif.add_to(app)
 audit.add_to(app)

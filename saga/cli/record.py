@@ -1,4 +1,4 @@
-"""`saga export sagas`, `saga import`, `saga archive`: sagas as files, and back."""
+"""`saga export sagas`, `saga import`: sagas as files, and back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,6 @@ import typer
 from saga.cli.options import Output
 from saga.cli.output import Format, say, write
 
-DAMAGED = 10
-
 SagaIds = Annotated[list[str] | None, typer.Argument(help="These sagas; without any, the filters choose.")]
 OfDefinition = Annotated[str | None, typer.Option("--def", help="Only sagas of name or name@version.")]
 Since = Annotated[str | None, typer.Option(help="Only sagas that began at or after: 2026-01-31T08:00:00Z")]
@@ -22,18 +20,12 @@ Plain = Annotated[bool, typer.Option("--no-redaction", help="Leave secrets and p
 Live = Annotated[
     bool, typer.Option("--live", help="Though somebody serves these actions, and may go on with them.")
 ]
-Folder = Annotated[Path, typer.Argument(help="The archive's folder.")]
-OlderThan = Annotated[
-    float, typer.Option("--older-than-s", min=0, help="What is at least so many seconds old.")
-]
-Verify = Annotated[bool, typer.Option("--verify", help="Only check every file against its checksum.")]
 
 
 def add_to(app: typer.Typer, exports: typer.Typer) -> None:
     """Make these commands known."""
     exports.command("sagas")(export)
     app.command("import")(import_)
-    app.command()(archive)
 
 
 def export(
@@ -79,33 +71,6 @@ def import_(
     write(run(_import(recording, live=live)), output)
 
 
-def archive(
-    folder: Folder, older_than_s: OlderThan = 86_400, verify: Verify = False, output: Output = Format.TABLE
-) -> None:
-    """Old facts from the stream into compressed files with checksums; `saga replay --file FOLDER` reads them.
-
-    Reads the bus in NATS_URL; run it again to go on. Exit code 10 if a file is damaged (--verify).
-    """
-    from saga.archive import problem_of, read_manifest
-    from saga.cli.session import run
-
-    if not verify:
-        segments = run(_archive(folder, older_than_s))
-        for one in segments:
-            if one["missing"]:
-                say(f"{one['missing']} messages before {one['first']} were no longer in the stream")
-        write(segments, output, ("file", "messages", "bytes", "first_at", "last_at"))
-        return
-    manifest = read_manifest(folder)
-    problems = [problem for one in manifest.segments if (problem := problem_of(folder, one))]
-    for problem in problems:
-        say(problem)
-    messages = sum(one.messages for one in manifest.segments)
-    write({"segments": len(manifest.segments), "messages": messages, "damaged": len(problems)}, output)
-    if problems:
-        raise typer.Exit(DAMAGED)
-
-
 async def _export(chosen: Any, redactor: Any, tell: Any) -> None:
     from contextlib import aclosing
 
@@ -133,23 +98,6 @@ async def _import(recording: Any, *, live: bool) -> dict[str, Any]:
         await declare(bus)
         async with Definitions.open(bus) as definitions:
             return asdict(await import_recording(bus, definitions, recording, live=live))
-
-
-async def _archive(folder: Path, older_than_s: float) -> list[dict[str, Any]]:
-    from datetime import timedelta
-
-    from events.bus import Bus
-    from events.clock import utc_now
-    from events.definitions import Definitions
-    from events.settings import BusSettings
-    from saga.archive import archive
-    from saga.cli.output import progress
-
-    async with await Bus.connect(BusSettings()) as bus, Definitions.open(bus) as definitions:
-        with progress("archiving") as tell:
-            before = utc_now() - timedelta(seconds=older_than_s)
-            written = await archive(bus, definitions, folder, before, tell=tell)
-    return [segment.model_dump(mode="json") for segment in written]
 
 
 @contextmanager

@@ -68,6 +68,40 @@ async def test_an_archive_is_made_checked_and_replayed(cli: Cli, tmp_path: Path)
     assert (await cli.run("replay", cli.saga_id, "--file", str(folder)))[0] == 2
 
 
+async def test_an_archive_keeps_what_its_policy_says(cli: Cli, running: Running, tmp_path: Path) -> None:
+    folder = str(tmp_path / "archive")
+    code, _, err = await cli.run("archive", folder, "--older-than-s", "0", "--keep-days", "1")
+    assert (code, "no longer kept" in err) == (0, False)
+    (would,) = await cli.json("archive", folder, "--keep-bytes", "0", "--dry-run")
+    assert would["reason"] == "more than 0 bytes were held"
+    assert await cli.json("archive", folder, "--prune") == []
+    (gone,) = await cli.json("archive", folder, "--prune", "--keep-bytes", "0")
+    assert (gone["file"], (tmp_path / "archive" / gone["file"]).exists()) == (would["file"], False)
+    verified = await cli.json("archive", folder, "--verify")
+    assert (verified["segments"], verified["removed"], verified["gaps"]) == (0, 1, 0)
+    await running.client.start(CHAIN.ref, {"value": 1})
+    code, _, err = await cli.run("archive", folder, "--older-than-s", "0")
+    assert (code, "1 segments are no longer kept: facts-0-" in err) == (0, True)
+    await running.client.start(CHAIN.ref, {"value": 2})
+    (kept,) = await cli.json("archive", folder, "--older-than-s", "0", "--keep-all")
+    assert (tmp_path / "archive" / kept["file"]).exists()
+    assert (await cli.run("archive", folder, "--keep-all", "--keep-days", "1"))[0] == 2
+    assert (await cli.run("archive", str(tmp_path / "none"), "--prune"))[0] == 3
+    (tmp_path / "archive" / kept["file"]).write_bytes(b"")
+    code, _, err = await cli.run("archive", folder, "--prune")
+    assert (code, "does not fit" in err, len(err.strip().splitlines())) == (4, True, 1)
+
+
+async def test_who_archives_too_late_is_warned(cli: Cli, running: Running, tmp_path: Path) -> None:
+    stream = (await running.bus.jetstream.stream_info(running.bus.names.facts(0))).config
+    await running.bus.jetstream.update_stream(stream.evolve(max_age=3600))
+    folder = str(tmp_path / "archive")
+    code, _, err = await cli.run("archive", folder, "--older-than-s", "3600")
+    assert (code, "the stream keeps a fact for 3600 s" in err) == (0, True)
+    code, _, err = await cli.run("archive", folder, "--older-than-s", "60")
+    assert (code, err) == (0, "")
+
+
 async def test_errors_are_one_line_and_an_exit_code(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "none.jsonl"
     code, _, err = await cli.run("export", "sagas", "unknown", "--out", str(out))

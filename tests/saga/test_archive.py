@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from contracts.failure import Conflict, InvalidContract, NotFound
-from saga.archive import Segment, archive, archived_lines, problem_of, read_manifest
+from saga.archive import archive, archived_lines
 from saga.frames import frames_of
+from saga.manifest import Segment, problem_of, read_manifest
 from saga.recording import read_recording
 from tests.saga.small import CHAIN, actions
 from tests.world import Running, World
