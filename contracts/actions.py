@@ -18,7 +18,8 @@ DOMAINS = ("payments", "integrations", "leads", "casefiles", "chargebacks", "cla
 class ActionContract:
     """The promise behind a step's `action`: `name` is `<domain>.<verb_phrase>`.
 
-    `permissions` are those that whoever starts a saga of it must have; `examples` are inputs it takes.
+    `permissions` are those that whoever starts a saga of it must have; `examples` are inputs it takes. One that
+    `reads_only` has no effect: there is nothing to undo.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ActionContract:
     permissions: tuple[str, ...] = ()
     examples: tuple[Mapping[str, Any], ...] = ()
     policy: Policy = NO_POLICY
+    reads_only: bool = False
 
     @property
     def domain(self) -> str:

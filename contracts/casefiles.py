@@ -262,6 +262,7 @@ def _action(
     category: str,
     compensable: bool = False,
     policy: Policy = NO_POLICY,
+    reads_only: bool = False,
 ) -> ActionContract:
     return ActionContract(
         name=f"casefiles.{verb}",
@@ -272,6 +273,7 @@ def _action(
         category=category,
         examples=(EXAMPLES[verb],),
         policy=policy,
+        reads_only=reads_only,
     )
 
 
@@ -292,15 +294,15 @@ ACTIONS: tuple[ActionContract, ...] = (
     ),
     _action(
         "search_mail", SearchMail, MailFound, "Search the mailbox.",
-        category="connectors", policy=_OUTSIDE,
+        category="connectors", policy=_OUTSIDE, reads_only=True,
     ),
     _action(
         "list_files", ListFiles, FilesListed, "List the drive's files.",
-        category="connectors", policy=_OUTSIDE,
+        category="connectors", policy=_OUTSIDE, reads_only=True,
     ),
     _action(
         "read_sheets", ReadSheets, SheetsRead, "Read CSV and XLSX files as tables, many at once.",
-        category="connectors", policy=_OUTSIDE,
+        category="connectors", policy=_OUTSIDE, reads_only=True,
     ),
     _action(
         "store_messages", StoreMessages, MessagesStored,
@@ -314,15 +316,15 @@ ACTIONS: tuple[ActionContract, ...] = (
     ),
     _action(
         "fetch_evidence", FetchEvidence, EvidenceFetched, "Fetch what the casefile holds.",
-        category="evidence",
+        category="evidence", reads_only=True,
     ),
     _action(
         "process_mails", ProcessMails, MailsProcessed, "Find who wrote, and what is claimed.",
-        category="analysis",
+        category="analysis", reads_only=True,
     ),
     _action(
         "process_files", ProcessFiles, FilesProcessed, "Find what is booked, and what is there twice.",
-        category="analysis",
+        category="analysis", reads_only=True,
     ),
     _action(
         "merge_findings", MergeFindings, FindingsMerged,

@@ -298,10 +298,11 @@ def _action(
     *,
     compensable: bool = False,
     emits: tuple[type[Event], ...] = (),
+    reads_only: bool = False,
 ) -> ActionContract:
     return ActionContract(
         name=f"chargebacks.{verb}", input=given, output=stated, compensable=compensable, emits=emits,
-        description=description,
+        description=description, reads_only=reads_only,
     )  # fmt: skip
 
 
@@ -309,6 +310,7 @@ ACTIONS: tuple[ActionContract, ...] = (
     _action(
         "extract_identifiers", ExtractIdentifiers, IdentifiersExtracted,
         "Read the claim from the document, by rules or by a model, and check it.",
+        reads_only=True,
     ),
     _action(
         "review", Review, Reviewed,
@@ -323,14 +325,17 @@ ACTIONS: tuple[ActionContract, ...] = (
     _action(
         "contract_eligibility", CheckContract, ContractChecked,
         "Check contract, period, products and prices, line by line.",
+        reads_only=True,
     ),
     _action(
         "gpo_roster_validation", ValidateRoster, RosterValidated,
         "Check that the customer was a member of the purchasing organization.",
+        reads_only=True,
     ),
     _action(
         "federal_db_validation", ValidateFederal, FederalValidated,
         "Check the customer's registration in the federal database.",
+        reads_only=True,
     ),
     _action(
         "sap_customer_creation", CreateSapCustomer, SapCustomerCreated,

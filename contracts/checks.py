@@ -14,10 +14,10 @@ from pydantic import BaseModel, ValidationError
 from contracts.actions import DOMAINS, ActionContract, domain_actions
 from contracts.definition import SagaDefinition, Step
 from contracts.failure import InvalidContract
-from contracts.pointers import Problem, child
+from contracts.fitting import Schema, Shape, kind_of
+from contracts.pointers import Problem, child, parts_of
 from contracts.references import Reference, Use, compile_template
 
-type Schema = dict[str, Any] | bool
 type FindContract = Callable[[str], ActionContract | None]
 """The contract of an action by its name; None if it is not known here"""
 
@@ -163,22 +163,31 @@ def _refers_to(
     return schema, path, model.__name__ if model else "the input's schema"
 
 
-def listed_values(definition: SagaDefinition, reference: Reference) -> list[Any] | None:
-    """The only values that a reference can yield, if a contract lists them."""
+def shape_of(definition: SagaDefinition, reference: Reference) -> Shape:
+    """What a reference yields, as far as contracts say it."""
     known = _Known(definition.by_name, definition.input_type, definition.input_schema, contract_of)
     root, path, _ = _refers_to(known, reference)
-    schema: Schema = root if root is not None else True
-    for part in (*path, None):
-        while isinstance(schema, dict) and "$ref" in schema:
-            schema = _definition(root or {}, schema["$ref"])
-        if not isinstance(schema, dict):
-            return None
-        if part is not None:
-            schema = schema.get("properties", {}).get(part, True)
-    if not isinstance(schema, dict):
-        return None
-    values: list[Any] | None = schema.get("enum", [schema["const"]] if "const" in schema else None)
-    return values
+    return Shape(root, root).at(path) if root is not None else Shape(True, {})
+
+
+def taken_at(step: Step, pointer: str) -> Shape:
+    """What a step's action takes at a JSON pointer into the step's input, as far as its contract says it."""
+    contract = contract_of(step.action)
+    if contract is None:
+        return Shape(True, {})
+    root, value = _taken(contract.input), step.input
+    found = Shape(root, root)
+    for part in parts_of(pointer):
+        if kind_of(value) not in (found.kinds() or ()):
+            # It is taken in another form than the one that the schema tells.
+            return Shape(True, {})
+        found, value = found.at([part]), value[int(part) if isinstance(value, list) else part]
+    return found
+
+
+def listed_values(definition: SagaDefinition, reference: Reference) -> list[Any] | None:
+    """The only values that a reference can yield, if a contract lists them."""
+    return shape_of(definition, reference).listed()
 
 
 def _missing(schema: Schema, root: dict[str, Any], path: tuple[str | int, ...]) -> str:
@@ -221,6 +230,11 @@ def _definition(root: dict[str, Any], reference: Any) -> Schema:
 @cache
 def _actions(domain: str) -> dict[str, ActionContract]:
     return {contract.name: contract for contract in domain_actions(domain)}
+
+
+@cache
+def _taken(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 @cache

@@ -241,7 +241,7 @@ ACTIONS = (
     ),
     ActionContract(
         name="integrations.wait", input=Wait, output=Waited,
-        description="Wait for a time or for a signal.",
+        description="Wait for a time or for a signal.", reads_only=True,
     ),
 )  # fmt: skip
 

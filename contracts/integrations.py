@@ -432,15 +432,15 @@ ACTIONS = (
     ),
     ActionContract(
         name="integrations.data_transform", input=TransformData, output=DataTransformed,
-        description="Put data through a chain of operations.",
+        description="Put data through a chain of operations.", reads_only=True,
     ),
     ActionContract(
         name="integrations.validation", input=Validate, output=Validated,
-        description="Check data by a JSON Schema and rules.",
+        description="Check data by a JSON Schema and rules.", reads_only=True,
     ),
     ActionContract(
         name="integrations.conditional", input=ChooseBranch, output=BranchChosen,
-        description="Choose a branch.",
+        description="Choose a branch.", reads_only=True,
     ),
     ActionContract(
         name="integrations.webhook_call", input=CallWebhook, output=WebhookDelivered,

@@ -246,6 +246,7 @@ def _action(
     *,
     compensable: bool = False,
     emits: tuple[type[Event], ...] = (),
+    reads_only: bool = False,
 ) -> ActionContract:
     return ActionContract(
         name=f"payments.{verb}",
@@ -254,6 +255,7 @@ def _action(
         compensable=compensable,
         emits=emits,
         description=description,
+        reads_only=reads_only,
     )
 
 
@@ -270,12 +272,14 @@ ACTIONS: tuple[ActionContract, ...] = (
         ValidatePayment,
         PaymentValidated,
         "Check currencies, corridor, limits and phone numbers.",
+        reads_only=True,
     ),
     _action(
         "optimize_route",
         OptimizeRoute,
         RouteOptimized,
         "Choose the way by cost, speed or reliability.",
+        reads_only=True,
     ),
     _action(
         "validate_compliance",

@@ -22,12 +22,16 @@ def child(pointer: str, part: str | int) -> str:
     return f"{pointer}/{str(part).replace('~', '~0').replace('/', '~1')}"
 
 
+def parts_of(pointer: str) -> list[str]:
+    """The names of the fields and items on the way."""
+    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+
+
 def find(value: Any, pointer: str) -> Any:
     """What the pointer points to. Raises InvalidContract where there is nothing, naming what is there."""
     if pointer and not pointer.startswith("/"):
         raise InvalidContract(f"{pointer!r} is no JSON pointer: expected /field/0/field")
-    for part in pointer.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
+    for name in parts_of(pointer):
         try:
             value = value[_index(name)] if isinstance(value, list) else value[name]
         except (KeyError, IndexError, TypeError, ValueError) as error:

@@ -143,6 +143,7 @@ class Action:
             permissions=self.about.permissions,
             examples=self.about.examples,
             policy=self.about.policy,
+            reads_only=self.about.reads_only,
         )
 
     @asynccontextmanager

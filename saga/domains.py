@@ -118,5 +118,7 @@ def _compare(domain: str, actions: list[Action]) -> None:
             problems.append(f"{name} emits other events than its contract")
         if action.compensable != contract.compensable:
             problems.append(f"{name}: the contract says compensable={contract.compensable}")
+        if action.about.reads_only != contract.reads_only:
+            problems.append(f"{name}: the contract says reads_only={contract.reads_only}")
     if problems:
         raise InvalidContract(f"domain {domain}: {'; '.join(sorted(problems))}")

@@ -28,11 +28,15 @@ RULES = {
         Rule("document.invalid", Level.ERROR, "The document is no definition, workflow or trigger"),
         Rule("contract.broken", Level.ERROR, "An action, input, reference or condition breaks its contract"),
         Rule("contract.incompatible", Level.ERROR, "A contract has changed, and breaks what was promised"),
+        Rule("reference.type", Level.ERROR, "A reference yields what cannot be taken where it stands"),
         Rule("condition.never", Level.WARNING, "A condition that can never hold: the step is dead"),
         Rule("reference.to_dead_step", Level.WARNING, "A reference to the output of a step that never runs"),
         Rule("retry.exceeds_deadline", Level.WARNING, "Delays between attempts that exceed the deadline"),
         Rule("deadline.may_cut", Level.NOTE, "If attempts use up their time, the deadline comes first"),
         Rule("compensation.off", Level.NOTE, "An action that can be undone, and will not be"),
+        Rule(
+            "compensation.missing", Level.NOTE, "An effect that stays when a later step turns the saga round"
+        ),
         Rule("compensation.unreachable", Level.NOTE, "A compensation behind the pivot, which never runs"),
         Rule("pivot.beside", Level.WARNING, "A step that may fail when the pivot has let the saga pass"),
         Rule("pivot.behind", Level.WARNING, "A single attempt behind the pivot: a failure needs a person"),

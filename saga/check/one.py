@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Iterator
 
-from contracts.checks import listed_values
+from contracts.checks import contract_of, listed_values, shape_of, taken_at
 from contracts.definition import SagaDefinition, Step
 from contracts.failure import InvalidContract
+from contracts.fitting import Shape, misfit
 from contracts.references import condition_references
 from contracts.retries import ExponentialRetry, NoRetry
 from saga.check.findings import Finding
@@ -23,10 +24,23 @@ def check_one(definition: SagaDefinition, undoable: frozenset[str], at: Place) -
     """`undoable` are the actions that are known to have a compensation."""
     for problem in definition_problems(definition):
         yield at("contract.broken", problem.pointer, problem.detail)
+    yield from _misfits(definition, at)
     yield from _dead_steps(definition, at)
     yield from _budgets(definition, at)
     for index, step in enumerate(definition.steps):
         yield from _around_the_pivot(definition, step, f"/steps/{index}", undoable, at)
+
+
+def _misfits(definition: SagaDefinition, at: Place) -> Iterator[Finding]:
+    for index, step in enumerate(definition.steps):
+        for use in step.uses:
+            if use.pointer.startswith("/input"):
+                given = shape_of(definition, use.reference) if use.whole else Shape({"type": "string"}, {})
+                taken = taken_at(step, use.pointer.removeprefix("/input"))
+                why = misfit(given, taken)
+                if why and not (use.reference.optional and use.whole):
+                    detail = f"${{{use.reference.text}}} yields {why}"
+                    yield at("reference.type", f"/steps/{index}{use.pointer}", detail)
 
 
 def _dead_steps(definition: SagaDefinition, at: Place) -> Iterator[Finding]:
@@ -58,7 +72,9 @@ def _never(definition: SagaDefinition, condition: str) -> str:
         if found is None or [one.text for one in references] != [found[1]]:
             continue
         literal = found[2] if found[2] is not None else found[3]
-        values = listed_values(definition, references[0])
+        kinds, values = shape_of(definition, references[0]).kinds(), listed_values(definition, references[0])
+        if kinds is not None and "string" not in kinds:
+            return f"{found[1]} is {' or '.join(sorted(kinds))}, never {literal!r}"
         if values is not None and literal not in values:
             return f"{found[1]} is one of {', '.join(sorted(map(str, values)))}, never {literal!r}"
     return ""
@@ -96,6 +112,22 @@ def _delays_s(step: Step) -> float:
     return sum(step.retry.delay_after(attempt) for attempt in range(1, step.retry.max_attempts)) * spread
 
 
+def _may_abort_after(definition: SagaDefinition, step: Step) -> str:
+    """A step that may turn the saga round when this one has completed; empty if there is none."""
+    pivot, graph = definition.pivot, definition.graph
+    return next(
+        (
+            other
+            for other in graph.order
+            if other != step.name
+            and other not in graph.ancestors[step.name]
+            and definition.by_name[other].on_error == "abort"
+            and not (pivot is not None and pivot.name in graph.ancestors[other])
+        ),
+        "",
+    )
+
+
 def _around_the_pivot(
     definition: SagaDefinition, step: Step, pointer: str, undoable: frozenset[str], at: Place
 ) -> Iterator[Finding]:
@@ -104,6 +136,11 @@ def _around_the_pivot(
     if step.action in undoable and not step.compensate and not behind and not step.pivot:
         detail = f"{step.action} can be undone, but {step.name} will not be: its effect stays after an abort"
         yield at("compensation.off", f"{pointer}/compensate", detail)
+    if not behind and not step.pivot and (later := _may_abort_after(definition, step)):
+        contract = contract_of(step.action)
+        if contract is not None and not contract.compensable and not contract.reads_only:
+            detail = f"{step.action} cannot be undone: if {later} fails, what {step.name} has done stays"
+            yield at("compensation.missing", f"{pointer}/action", detail)
     if pivot is None or step.pivot:
         return
     if behind:

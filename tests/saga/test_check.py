@@ -58,9 +58,48 @@ def test_a_broken_contract_is_found_at_its_place() -> None:
     assert found(saga(step("a", when="1 +"))) == [("contract.broken", "/steps/0/when")]
 
 
+def test_a_value_that_cannot_be_taken_where_it_stands_is_found() -> None:
+    price = {"amount": "${input.amount}", "currency": "KES", "route_cost_bps": "${steps.route.cost_bps}"}
+    steps = (
+        step(
+            "route", action="payments.optimize_route",
+            input={"corridor": "GB-KE", "optimize_for": "cost", "amount_usd": "1"},
+        ),
+        step("rate", "route", action="payments.lock_exchange_rate", input=price),
+    )  # fmt: skip
+    assert found(saga(*steps, input_type="payments.PaymentRequest")) == []
+    price |= {"amount": "${steps.route.providers}", "currency": "${input.amount}"}
+    price["route_cost_bps"] = "${input.sender:-0}"
+    wrong = saga(steps[0], steps[1].model_copy(update={"input": price}), input_type="payments.PaymentRequest")
+    assert found(SagaDefinition.model_validate(wrong.model_dump(mode="json"))) == [
+        ("reference.type", "/steps/1/input/amount"),
+        ("reference.type", "/steps/1/input/currency"),
+    ]
+
+
+def test_an_effect_that_stays_is_told_where_something_may_turn_the_saga_round() -> None:
+    screen = {"name": "screen", "action": "payments.validate_compliance", "input": {"n": "${input.n}"}}
+
+    def missing(*steps: Any) -> list[str]:
+        return [
+            one.pointer for one in check_one(saga(*steps), UNDOABLE, at) if one.rule == "compensation.missing"
+        ]
+
+    effect = Step.model_validate(screen)
+    reads = step("route", action="payments.optimize_route")
+    assert missing(effect, reads, step("a", "screen", "route")) == ["/steps/0/action"]
+    assert missing(effect, step("beside")) == ["/steps/0/action"]
+    assert missing(effect, step("a", "screen", on_error="continue")) == []
+    assert (
+        missing(step("p", pivot=True), Step.model_validate({**screen, "after": ["p"]}), step("z", "screen"))
+        == []
+    )
+    assert missing(effect, step("p", "screen", pivot=True), step("z", "p")) == ["/steps/0/action"]
+
+
 @pytest.mark.parametrize(
     "condition",
-    ["false", "1 > 2", 'input.kind == "huge"', "input.n > 1 && (input.kind == 'huge')"],
+    ["false", "1 > 2", 'input.kind == "huge"', "input.n > 1 && (input.kind == 'huge')", "input.n == 'one'"],
 )
 def test_a_condition_that_can_never_hold_is_found_with_what_leans_on_the_step(condition: str) -> None:
     dead = saga(

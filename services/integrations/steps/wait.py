@@ -5,7 +5,7 @@ from saga.action import ActionContext, Refused, action
 from saga.service import service_app
 
 
-@action("integrations.wait")
+@action("integrations.wait", reads_only=True)
 async def wait(ctx: ActionContext, command: Wait) -> Waited:
     if command.for_s is not None:
         await ctx.sleep(command.for_s)
