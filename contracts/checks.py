@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from contracts.actions import DOMAINS, ActionContract, domain_actions
 from contracts.definition import SagaDefinition, Step
 from contracts.failure import InvalidContract
-from contracts.fitting import Schema, Shape, kind_of
+from contracts.fitting import Shape, kind_of
 from contracts.pointers import Problem, child, parts_of
 from contracts.references import Reference, Use, compile_template
 
@@ -144,7 +144,7 @@ def _place(value: Any, location: tuple[int | str, ...], *, keep_last: bool) -> s
 
 def _reference_problems(known: _Known, use: Use) -> Iterator[Problem]:
     schema, path, named = _refers_to(known, use.reference)
-    if schema is not None and (missing := _missing(schema, schema, path)):
+    if schema is not None and (missing := Shape(schema, schema).lacks(path)):
         yield Problem(use.pointer, f"${{{use.reference.text}}}: {named} has {missing}")
 
 
@@ -170,6 +170,13 @@ def shape_of(definition: SagaDefinition, reference: Reference) -> Shape:
     return Shape(root, root).at(path) if root is not None else Shape(True, {})
 
 
+def input_shape(definition: SagaDefinition) -> Shape:
+    """What a definition takes as its input, as far as it says it."""
+    model = _input_model(definition.input_type) if definition.input_type else None
+    root = _taken(model) if model else definition.input_schema
+    return Shape(root, root) if root is not None else Shape(True, {})
+
+
 def taken_at(step: Step, pointer: str) -> Shape:
     """What a step's action takes at a JSON pointer into the step's input, as far as its contract says it."""
     contract = contract_of(step.action)
@@ -188,43 +195,6 @@ def taken_at(step: Step, pointer: str) -> Shape:
 def listed_values(definition: SagaDefinition, reference: Reference) -> list[Any] | None:
     """The only values that a reference can yield, if a contract lists them."""
     return shape_of(definition, reference).listed()
-
-
-def _missing(schema: Schema, root: dict[str, Any], path: tuple[str | int, ...]) -> str:
-    """Why a value of this schema can have nothing at the path; empty if it can."""
-    if not path or not isinstance(schema, dict):
-        return ""
-    if "$ref" in schema:
-        return _missing(_definition(root, schema["$ref"]), root, path)
-    choices = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
-    if choices:
-        reasons = [_missing(choice, root, path) for choice in choices if choice != {"type": "null"}]
-        return "" if "" in reasons else "; ".join(dict.fromkeys(reasons))
-    kind, part = schema.get("type"), path[0]
-    if not isinstance(kind, str):
-        return ""
-    if isinstance(part, int):
-        return (
-            _missing(schema.get("items", True), root, path[1:]) if kind == "array" else f"no list at [{part}]"
-        )
-    if kind != "object":
-        return f"no field {part!r} in a value of type {kind}"
-    fields = schema.get("properties")
-    if fields is not None and part in fields:
-        return _missing(fields[part], root, path[1:])
-    # A model writes its fields and no others, unless it says that it does.
-    others: Schema = schema.get("additionalProperties", fields is None)
-    return (
-        f"no field {part!r}, but: {', '.join(fields or ())}"
-        if others is False
-        else _missing(others, root, path[1:])
-    )
-
-
-def _definition(root: dict[str, Any], reference: Any) -> Schema:
-    """What a `$ref` refers to; anything (True) if that leads nowhere, or to another `$ref`."""
-    found = root.get("$defs", {}).get(str(reference).removeprefix("#/$defs/"), True)
-    return True if isinstance(found, dict) and "$ref" in found else found
 
 
 @cache

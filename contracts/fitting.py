@@ -3,7 +3,7 @@
 Values are taken as pydantic takes JSON: a number may come as text, an instant as a number, nothing else is converted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,33 @@ class Shape:
             return frozenset(kind_of(value) for value in values)
         kind = schema.get("type")
         return frozenset([kind] if isinstance(kind, str) else kind) if kind else None
+
+    def lacks(self, path: Sequence[str | int]) -> str:
+        """Why a value can have nothing at a place inside it; empty if it can."""
+        schema = self._plain().schema
+        if not path or not isinstance(schema, dict):
+            return ""
+        choices = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+        if choices:
+            there = [choice for choice in choices if choice != {"type": "null"}]
+            reasons = [Shape(choice, self.root).lacks(path) for choice in there]
+            return "" if "" in reasons else "; ".join(dict.fromkeys(reasons))
+        kind, part = schema.get("type"), path[0]
+        if not isinstance(kind, str):
+            return ""
+        if isinstance(part, int):
+            items = Shape(schema.get("items", True), self.root)
+            return items.lacks(path[1:]) if kind == "array" else f"no list at [{part}]"
+        if kind != "object":
+            return f"no field {part!r} in a value of type {kind}"
+        fields = schema.get("properties")
+        if fields is not None and part in fields:
+            return Shape(fields[part], self.root).lacks(path[1:])
+        # A model writes its fields and no others, unless it says that it does.
+        others: Schema = schema.get("additionalProperties", fields is None)
+        if others is False:
+            return f"no field {part!r}, but: {', '.join(fields or ())}"
+        return Shape(others, self.root).lacks(path[1:])
 
     def listed(self) -> list[Any] | None:
         """The only values there are, if they are listed."""

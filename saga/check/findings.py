@@ -42,6 +42,11 @@ RULES = {
         Rule("pivot.behind", Level.WARNING, "A single attempt behind the pivot: a failure needs a person"),
         Rule("trigger.cycle", Level.ERROR, "Sagas that start each other for ever"),
         Rule("trigger.unknown_workflow", Level.WARNING, "A trigger of a workflow that is not known"),
+        Rule(
+            "trigger.input",
+            Level.ERROR,
+            "A trigger gives its workflow what the event has not, or it does not take",
+        ),
         Rule("event.unstated", Level.WARNING, "A trigger hears an event that no action states"),
         Rule("event.unheard", Level.NOTE, "An event that is stated, and nobody hears that is known"),
         Rule("version.changed", Level.ERROR, "A published version with another content"),

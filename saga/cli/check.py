@@ -69,12 +69,14 @@ def _findings(paths: Sequence[Path], *, live: bool, schemas: Path | None) -> lis
 
     from contracts.actions import DOMAINS, domain_actions
     from contracts.subjects import Subjects
+    from events.clock import utc_now
     from saga.check.documents import Documents, Lines, read_documents
     from saga.check.events import hears_any, stated_events
     from saga.check.findings import Finding, Level, Placed
     from saga.check.live import check_against, check_published
     from saga.check.one import check_one
     from saga.check.together import check_together
+    from saga.check.triggers import check_trigger
     from saga.domains import shipped_definitions
 
     if paths:
@@ -108,6 +110,8 @@ def _findings(paths: Sequence[Path], *, live: bool, schemas: Path | None) -> lis
             Placed(one, f"trigger {one.name}") for one in bus.events.triggers if one.name not in names
         ]
         hears = hears_any(bus.events.filters, bus.events_root)
+    for heard in triggers:
+        found += check_trigger(heard, [one.content for one in definitions], utc_now())
     found += check_together(definitions, triggers, stated_events(), hears)
     order = list(Level)
     placed_at = [replace(one, line=documents.lines.get(one.place, Lines()).of(one.pointer)) for one in found]

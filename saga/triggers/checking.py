@@ -16,6 +16,15 @@ async def check_trigger(
     trigger: Trigger, catalogue: Catalogue, definitions: Definitions, now: datetime
 ) -> None:
     """Raises InvalidTrigger with everything that is known to be wrong with it."""
+    problems = trigger_problems(trigger, now)
+    if not await _exists(trigger.workflow, catalogue, definitions):
+        problems.append(Problem("/workflow", f"there is no workflow or definition {trigger.workflow}"))
+    if problems:
+        raise InvalidTrigger(trigger.name, problems)
+
+
+def trigger_problems(trigger: Trigger, now: datetime) -> list[Problem]:
+    """What is wrong with a trigger by itself: its filter, its input mapping, its schedule."""
     problems = []
     if trigger.when is not None:
         try:
@@ -28,10 +37,7 @@ async def check_trigger(
         problems += [Problem(f"/input{found.pointer}", found.detail) for found in error.problems]
     if isinstance(trigger, ScheduleTrigger):
         problems += schedule_problems(trigger.cron, trigger.time_zone, now)
-    if not await _exists(trigger.workflow, catalogue, definitions):
-        problems.append(Problem("/workflow", f"there is no workflow or definition {trigger.workflow}"))
-    if problems:
-        raise InvalidTrigger(trigger.name, problems)
+    return problems
 
 
 async def _exists(workflow: str, catalogue: Catalogue, definitions: Definitions) -> bool:

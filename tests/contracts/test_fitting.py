@@ -96,5 +96,5 @@ def test_what_is_inside_is_looked_at() -> None:
 
     assert misfit(given(Source), taken(Target)) == "amount: array, where object is expected"
     inner = given(Source).at(["pair", "any", "one"])
-    assert inner.kinds() == {"integer"}
+    assert inner.kinds() == frozenset({"integer"})
     assert given(Source).at(["nowhere", "at", "all"]).kinds() is None

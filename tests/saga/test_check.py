@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from saga.check.live import check_against, check_published
 from saga.check.one import check_one
 from saga.check.sarif import write_sarif
 from saga.check.together import check_together
+from saga.check.triggers import check_trigger
 from saga.discovery import Discovered
 from saga.domains import shipped_definitions
 from saga.listening import Heard, Presence
@@ -297,3 +299,36 @@ def test_sarif_names_every_rule_and_places_every_finding() -> None:
     assert is_grave(findings)
     assert not is_grave([Finding("compensation.off", "", "", "")])
     assert {rule.level for rule in RULES.values()} == set(Level)
+
+
+def given(workflow: SagaDefinition, **options: Any) -> list[tuple[str, str]]:
+    content = {
+        "kind": "EVENT",
+        "name": "t",
+        "event": "payments.payment_settled",
+        "workflow": "shop",
+    } | options
+    placed = Placed(parse_trigger(content), "t.yaml")
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return [(one.rule, one.pointer) for one in check_trigger(placed, [workflow], now)]
+
+
+def test_what_a_trigger_gives_is_held_against_the_event_and_the_workflow() -> None:
+    schema = {"type": "object", "properties": {"ref": {"type": "string"}}, "required": ["ref"]}
+    shop = saga(step("a"), input_schema=schema)
+    assert given(shop, input={"ref": "${event.data.reference}", "at": "${event.time}"}) == []
+    assert given(shop, input={"ref": "${event.data.nope:-none}"}) == []
+    assert given(shop, input={"ref": "${event.data.nope}"}) == [("trigger.input", "/input/ref")]
+    assert given(shop, input={"ref": "${event.sender}"}) == [("trigger.input", "/input/ref")]
+    assert given(shop, input={"ref": "${event.data.amount}"}) == [("trigger.input", "/input/ref")]
+    assert given(shop, input={"reference": "${event.data.reference}"}) == [("trigger.input", "/input")]
+    assert given(shop) == [("trigger.input", "/input")]
+    # Of an event of somebody else's nothing is known.
+    assert given(shop, event="shop.sold", input={"ref": "${event.data.nope}"}) == []
+    assert given(saga(step("a"))) == []
+
+
+def test_a_trigger_that_cannot_work_is_found() -> None:
+    shop = saga(step("a"))
+    assert given(shop, when="event.data.amount >") == [("document.invalid", "/when")]
+    assert given(shop, input={"ref": "${event.data.}"}) == [("document.invalid", "/input/ref")]
