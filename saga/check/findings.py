@@ -53,6 +53,7 @@ RULES = {
         Rule("input.incompatible", Level.WARNING, "Input that the published version takes is refused"),
         Rule("step.unheard", Level.ERROR, "A step of a published definition that nobody has ever served"),
         Rule("action.unserved", Level.WARNING, "An action of a published definition that nobody serves now"),
+        Rule("action.other_types", Level.WARNING, "An action is offered with other types than are known"),
         Rule("subject.unstated", Level.NOTE, "Somebody hears facts of a saga that nobody has published"),
     )
 }

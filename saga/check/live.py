@@ -4,22 +4,28 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from contracts.checks import contract_of
 from contracts.definition import SagaDefinition
+from contracts.offers import Offer, OfferedAction
 from contracts.schemas import compare
 from contracts.subjects import SAGA_STEP
 from events.bus import Bus
+from events.offers import OfferBucket
 from saga.check.findings import Finding, Placed
 from saga.discovery import Discovered, EventsHeard, discover, events_heard
+from saga.offers import by_action
 
 _ANY = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class OnTheBus:
-    """What is published on a bus, who serves it, and who hears the services' own events below `events_root`."""
+    """What is published on a bus, who serves and offers it, and who hears the services' own events below
+    `events_root`."""
 
     published: list[SagaDefinition]
     discovered: Discovered
+    offers: list[Offer]
     events: EventsHeard
     events_root: str
 
@@ -27,7 +33,11 @@ class OnTheBus:
 async def read_bus(bus: Bus, published: list[SagaDefinition]) -> OnTheBus:
     """Raises NotFound if nothing was ever served on this bus, ReadFailed if it does not answer."""
     return OnTheBus(
-        published, await discover(bus, published), await events_heard(bus), bus.subjects.events_root
+        published=published,
+        discovered=await discover(bus, published),
+        offers=await OfferBucket(bus).read(),
+        events=await events_heard(bus),
+        events_root=bus.subjects.events_root,
     )
 
 
@@ -45,6 +55,22 @@ def check_published(definitions: Iterable[SagaDefinition], discovered: Discovere
                 detail = f"nobody serves {step.action} now; {there.pending} messages wait"
                 yield Finding("action.unserved", definition.ref, pointer, detail)
     yield from _unstated(known, discovered)
+
+
+def check_offered(offers: Iterable[Offer]) -> Iterator[Finding]:
+    """What processes say they offer, against each other and against the contracts that are known here."""
+    for name, offered in by_action(offers).items():
+        contract = contract_of(name)
+        mine = OfferedAction.of(contract) if contract is not None else None
+        hosts = ", ".join(sorted({f"{one.host} ({one.pid})" for one in offered.offers}))
+        if not offered.same_types:
+            detail = f"replicas of one version of {name} differ in input or output: {hosts}"
+            yield Finding("action.other_types", name, "", detail)
+        elif mine and any(
+            one.version == mine.version and one.schema_hash != mine.schema_hash for one in offered.actions
+        ):
+            detail = f"{name} is offered with another input or output than its contract has here: {hosts}"
+            yield Finding("action.other_types", name, "", detail)
 
 
 def _unstated(known: Iterable[SagaDefinition], discovered: Discovered) -> Iterator[Finding]:

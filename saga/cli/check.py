@@ -73,7 +73,7 @@ def _findings(paths: Sequence[Path], *, live: bool, schemas: Path | None) -> lis
     from saga.check.documents import Documents, Lines, read_documents
     from saga.check.events import hears_any, stated_events
     from saga.check.findings import Finding, Level, Placed
-    from saga.check.live import check_against, check_published
+    from saga.check.live import check_against, check_offered, check_published
     from saga.check.one import check_one
     from saga.check.together import check_together
     from saga.check.triggers import check_trigger
@@ -102,6 +102,7 @@ def _findings(paths: Sequence[Path], *, live: bool, schemas: Path | None) -> lis
 
         bus = run(_read_bus())
         found += check_published(bus.published, bus.discovered)
+        found += check_offered(bus.offers)
         found += check_against(documents.definitions if paths else [], bus.published)
         # What is to be published stands for what is.
         refs, names = {one.content.ref for one in definitions}, {one.content.name for one in triggers}

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from contracts.checks import contract_of
 from contracts.definition import SagaDefinition, Step
 from contracts.failure import NotFound
+from contracts.offers import Offer, OfferedAction
 from contracts.retries import FixedRetry
 from contracts.triggers import EventTrigger, Trigger, parse_trigger
 from saga.check.documents import read_documents
 from saga.check.events import hears_any, stated_events
 from saga.check.findings import RULES, Finding, Level, Placed, is_grave
-from saga.check.live import check_against, check_published
+from saga.check.live import check_against, check_offered, check_published
 from saga.check.one import check_one
 from saga.check.sarif import write_sarif
 from saga.check.together import check_together
@@ -233,6 +235,30 @@ def test_what_is_published_is_held_against_who_serves_it() -> None:
         ("subject.unstated", "t.a", ""),
         ("subject.unstated", "t.b", ""),
     ]
+
+
+def offering(*actions: OfferedAction) -> list[Offer]:
+    return [
+        Offer(instance=f"i{pid}", host="h", pid=pid, since=datetime(2026, 1, 1, tzinfo=UTC), actions=(one,))
+        for pid, one in enumerate(actions)
+    ]
+
+
+def test_what_is_offered_with_other_types_is_found() -> None:
+    contract = contract_of("payments.optimize_route")
+    assert contract is not None
+    mine = OfferedAction.of(contract)
+    other = mine.model_copy(update={"schema_hash": "other"})
+    newer = other.model_copy(update={"version": "2"})
+
+    def rules(*actions: OfferedAction) -> list[str]:
+        return [f"{one.rule} {one.place}" for one in check_offered(offering(*actions))]
+
+    assert rules(mine, mine, newer) == []
+    assert rules(mine, other) == rules(other) == ["action.other_types payments.optimize_route"]
+    strange = OfferedAction(name="t.a", schema_hash="x")
+    assert rules(strange) == []
+    assert rules(strange, strange.model_copy(update={"schema_hash": "y"})) == ["action.other_types t.a"]
 
 
 def test_what_is_to_be_published_is_held_against_the_versions_that_are() -> None:
