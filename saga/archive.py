@@ -9,7 +9,7 @@ archive itself no longer keeps (`saga.retention`) stays in the manifest, with it
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from saga.manifest import (
     Manifest,
     Retention,
     Segment,
+    held,
     problem_of,
     put,
     read_manifest,
@@ -58,33 +59,45 @@ async def archive(
     """Archive what was stored before an instant and is not archived yet; the segments that are new.
 
     A `retention` is noted as the archive's own; `saga.retention` applies it. Raises Conflict if the folder holds the
-    archive of another namespace.
+    archive of another namespace, or another process is at work on it.
     """
-    manifest = _opened(folder, bus.settings.namespace)
-    if retention is not None and manifest.retention != retention:
-        manifest = manifest.model_copy(update={"retention": retention})
-        write_manifest(folder, manifest)
-    written: list[Segment] = []
-    for partition in range(bus.settings.partitions):
-        newest, after = await last_sequence(bus, partition), manifest.last(partition)
-        kept_from = await first_sequence(bus, partition)
-        gathered: list[StreamMessage] = []
-        async with aclosing(follow(bus, partition, after, pause_s=0.001)) as batches:
-            while newest > max(after, kept_from - 1):
-                batch = await anext(batches)
-                old = [message for message in batch if message.stored_at < before]
-                gathered += old
-                over = len(old) < len(batch) or batch[-1].sequence >= newest
-                while len(gathered) >= segment or (over and gathered):
-                    new = await _write(folder, definitions, partition, after, gathered[:segment], clock())
+    with held(_made(folder)):
+        manifest = _opened(folder, bus.settings.namespace)
+        if retention is not None and manifest.retention != retention:
+            manifest = manifest.model_copy(update={"retention": retention})
+            write_manifest(folder, manifest)
+        written: list[Segment] = []
+        for partition in range(bus.settings.partitions):
+            newest, after = await last_sequence(bus, partition), manifest.last(partition)
+            async with aclosing(_old(bus, partition, after, before, segment)) as batches:
+                async for batch in batches:
+                    new = await _write(folder, definitions, partition, after, batch, clock())
                     manifest = manifest.model_copy(update={"segments": (*manifest.segments, new)})
                     write_manifest(folder, manifest)
                     written.append(new)
-                    after, gathered = new.last, gathered[segment:]
+                    after = new.last
                     tell(after, newest)
-                if over:
-                    break
-    return written
+        return written
+
+
+async def _old(
+    bus: Bus, partition: int, after: int, before: datetime, size: int
+) -> AsyncGenerator[list[StreamMessage]]:
+    """What was stored before an instant, after a sequence, up to the newest message of now; so many at a time."""
+    newest, kept_from = await last_sequence(bus, partition), await first_sequence(bus, partition)
+    if newest <= max(after, kept_from - 1):
+        return
+    gathered: list[StreamMessage] = []
+    async with aclosing(follow(bus, partition, after, pause_s=0.001)) as batches:
+        async for batch in batches:
+            old = [message for message in batch if message.stored_at < before]
+            gathered += old
+            over = len(old) < len(batch) or batch[-1].sequence >= newest
+            while len(gathered) >= size or (over and gathered):
+                yield gathered[:size]
+                gathered = gathered[size:]
+            if over:
+                return
 
 
 async def too_late(bus: Bus, older_than_s: float) -> str:
@@ -101,8 +114,12 @@ async def too_late(bus: Bus, older_than_s: float) -> str:
     )
 
 
-def _opened(folder: Path, namespace: str) -> Manifest:
+def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _opened(folder: Path, namespace: str) -> Manifest:
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else Manifest(namespace=namespace)
     if manifest.namespace != namespace:
         raise Conflict(f"{folder} is the archive of namespace {manifest.namespace!r}: choose another folder")

@@ -3,15 +3,18 @@
 It is put in the place of the one before, whole or not at all.
 """
 
+import fcntl
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.facts import explain
-from contracts.failure import InvalidContract, NotFound
+from contracts.failure import Conflict, InvalidContract, NotFound
 
 MANIFEST = "manifest.json"
 
@@ -84,6 +87,23 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Put it in the place of the one before; on disk when this returns."""
     put(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Nobody else writes or prunes this archive meanwhile. Raises NotFound, Conflict if somebody does so now."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise NotFound(f"no archive in {folder}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Conflict(f"another process is at work on {folder}: wait for it") from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def put(file: Path, content: bytes) -> None:

@@ -16,6 +16,7 @@ from saga.manifest import (
     Removed,
     Retention,
     gaps_of,
+    held,
     problem_of,
     read_manifest,
     write_manifest,
@@ -47,23 +48,24 @@ def prune(
 ) -> list[Removed]:
     """Take away what the archive's policy no longer keeps; what that is. A `retention` becomes its policy.
 
-    `dry_run` changes nothing. Raises NotFound, InvalidContract, and Conflict if the manifest does not fit the files:
-    then nothing is removed.
+    `dry_run` changes nothing. Raises NotFound, InvalidContract, and Conflict if the manifest does not fit the files, or
+    another process is at work on the archive: then nothing is removed.
     """
-    found = read_manifest(folder)
-    manifest = found if retention is None else found.model_copy(update={"retention": retention})
-    gone = due(manifest, now)
-    _require_fits(folder, manifest, gone)
-    if dry_run:
+    with held(folder):
+        found = read_manifest(folder)
+        manifest = found if retention is None else found.model_copy(update={"retention": retention})
+        gone = due(manifest, now)
+        _require_fits(folder, manifest, gone)
+        if dry_run:
+            return gone
+        if gone or manifest != found:
+            files = {one.file for one in gone}
+            kept = tuple(one for one in manifest.segments if one.file not in files)
+            manifest = manifest.model_copy(update={"segments": kept, "removed": (*manifest.removed, *gone)})
+            write_manifest(folder, manifest)
+        # Also what a run before this one has noted, and could not take away any more.
+        _take_away([folder / one.file for one in manifest.removed])
         return gone
-    if gone or manifest != found:
-        files = {one.file for one in gone}
-        kept = tuple(one for one in manifest.segments if one.file not in files)
-        manifest = manifest.model_copy(update={"segments": kept, "removed": (*manifest.removed, *gone)})
-        write_manifest(folder, manifest)
-    # Also what a run before this one has noted, and could not take away any more.
-    _take_away([folder / one.file for one in manifest.removed])
-    return gone
 
 
 def _require_fits(folder: Path, manifest: Manifest, gone: list[Removed]) -> None:

@@ -95,7 +95,7 @@ async def _of_file(file: str, wanted: Wanted, change: Change) -> Verdict:
         for saga_id, facts in sagas.items():
             if wanted.saga_id is not None:
                 _require_concern(saga_id, facts, change, await known(facts[0].fact.definition))
-            if wanted.since is None or chosen.starts(facts[0].fact):
+            if wanted.saga_id is not None or wanted.since is None or chosen.starts(facts[0].fact):
                 yield saga_id, facts
 
     async def known(ref: str) -> SagaDefinition | None:

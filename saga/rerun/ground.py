@@ -16,7 +16,6 @@ from typing import Any, Self
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from contracts.breakers import valid_breaker_name
 from contracts.failure import InvalidContract, NotFound, SagaError
 from contracts.policies import NO_POLICIES, Policies
 from contracts.subjects import Subjects
@@ -25,6 +24,7 @@ from events.database import Database, make_engine
 from events.outbox import MESSAGES, Outbox
 from saga.action import Action, ActionContext, Environment
 from saga.breaker import Breaker, BreakerOpen, Breakers
+from saga.breaker_ledger import Ledger
 from saga.client import SagaClient
 from saga.execution import counts_against
 from saga.service import Databases, ServiceSettings
@@ -58,12 +58,12 @@ class ShutBreakers(Breakers):
         self._barred = barred
 
     def get(self, name: str) -> Breaker:
-        return _Shut(name, self._barred)
+        return _Shut(name, self._ledger, self._barred)
 
 
 class _Shut(Breaker):
-    def __init__(self, name: str, barred: list[str]) -> None:
-        self.name = valid_breaker_name(name)
+    def __init__(self, name: str, ledger: Ledger, barred: list[str]) -> None:
+        super().__init__(name, ledger, counts_against)
         self._barred = barred
 
     async def __aenter__(self) -> Self:

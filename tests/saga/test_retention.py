@@ -21,6 +21,7 @@ from saga.manifest import (
     Retention,
     Segment,
     gaps_of,
+    held,
     problem_of,
     read_manifest,
     write_manifest,
@@ -144,6 +145,13 @@ def test_nothing_is_removed_from_an_archive_that_does_not_fit_its_manifest(tmp_p
     with pytest.raises(Conflict, match="does not fit"):
         prune(folder, NOW)
     assert (read_manifest(folder), files(folder)) == (before, held)
+
+
+def test_one_process_at_a_time_is_at_work_on_an_archive(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, Retention(keep_days=30), 50, 20)
+    with held(folder), pytest.raises(Conflict, match="another process is at work"):
+        prune(folder, NOW)
+    assert len(prune(folder, NOW)) == 1
 
 
 DIES = """
