@@ -40,6 +40,8 @@ RULES = {
         Rule("compensation.unreachable", Level.NOTE, "A compensation behind the pivot, which never runs"),
         Rule("pivot.beside", Level.WARNING, "A step that may fail when the pivot has let the saga pass"),
         Rule("pivot.behind", Level.WARNING, "A single attempt behind the pivot: a failure needs a person"),
+        Rule("child.unknown", Level.WARNING, "A child of a definition that is not known"),
+        Rule("child.cycle", Level.ERROR, "Definitions that contain each other as children for ever"),
         Rule("trigger.cycle", Level.ERROR, "Sagas that start each other for ever"),
         Rule("trigger.unknown_workflow", Level.WARNING, "A trigger of a workflow that is not known"),
         Rule(

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from contracts.definition import SagaDefinition
 from contracts.triggers import EventTrigger, Trigger
+from saga.check.children import check_children
 from saga.check.events import follows, unheard, unstated
 from saga.check.findings import Finding, Placed
 
@@ -27,6 +28,7 @@ def check_together(
             yield Finding("trigger.unknown_workflow", placed.place, "/workflow", detail)
         if isinstance(trigger, EventTrigger) and trigger.event is not None:
             yield from unstated(placed.place, trigger.event, stated)
+    yield from check_children(defined)
     yield from unheard(defined, heard, stated, hears)
     yield from _cycles(known, heard, stated)
 

@@ -68,6 +68,7 @@ def show(
         {
             **_row(contract),
             "description": contract.description,
+            "reads_only": contract.reads_only,
             "permissions": list(contract.permissions),
             "emits": [event.event_name for event in contract.emits],
             "examples": [dict(example) for example in contract.examples],

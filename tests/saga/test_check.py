@@ -14,6 +14,7 @@ from contracts.failure import NotFound
 from contracts.offers import Offer, OfferedAction
 from contracts.retries import FixedRetry
 from contracts.triggers import EventTrigger, Trigger, parse_trigger
+from saga.check.children import check_children
 from saga.check.documents import read_documents
 from saga.check.events import hears_any, stated_events
 from saga.check.findings import RULES, Finding, Level, Placed, is_grave
@@ -157,6 +158,36 @@ def test_what_may_fail_when_nothing_can_turn_round_any_more_is_told() -> None:
     assert found(saga(step("s"), step("p", "s", pivot=True), step("a", "s"))) == [
         ("pivot.beside", "/steps/2")
     ]
+
+
+def nested(*children: tuple[str, str], **options: Any) -> list[tuple[str, str]]:
+    """Definitions with one child each, by their names."""
+    definitions = [
+        Placed(
+            SagaDefinition(
+                name=name,
+                steps=(step("s", action="integrations.child_saga", input={"definition": child}, **options),),
+            ),
+            name,
+        )
+        for name, child in children
+    ]
+    return [(one.rule, one.place) for one in check_children(definitions)]
+
+
+def test_children_that_contain_each_other_for_ever_are_found() -> None:
+    assert nested(("p", "p@1")) == [("child.cycle", "p")]
+    assert nested(("p", "q@1"), ("q", "p@1"))[0][0] == "child.cycle"
+    assert nested(("p", "q@1"), ("q", "p@1"), when="input.n > 0") == []
+    assert nested(("p", "${input.child}")) == []
+
+
+def test_a_child_that_is_not_there_is_told() -> None:
+    assert nested(("p", "q@2")) == [("child.unknown", "p")]
+    branches = {"one": {"definition": "q@1"}, "two": {"definition": "r@1"}}
+    both = saga(step("s", action="integrations.parallel", input={"branches": branches}))
+    (told,) = check_children([Placed(both, "b"), Placed(SagaDefinition(name="q", steps=(step("a"),)), "q")])
+    assert (told.pointer, "r@1" in told.detail) == ("/steps/0/input", True)
 
 
 def hears(event: str, workflow: str, **options: Any) -> Placed[Trigger]:
