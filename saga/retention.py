@@ -55,7 +55,10 @@ def prune(
         found = read_manifest(folder)
         manifest = found if retention is None else found.model_copy(update={"retention": retention})
         gone = due(manifest, now)
-        _require_fits(folder, manifest, gone)
+        # What a run before this one has noted, and could not take away any more.
+        left = [one for one in manifest.removed if (folder / one.file).exists()]
+        if gone or left:
+            _require_fits(folder, manifest, [*gone, *left])
         if dry_run:
             return gone
         if gone or manifest != found:
@@ -63,26 +66,24 @@ def prune(
             kept = tuple(one for one in manifest.segments if one.file not in files)
             manifest = manifest.model_copy(update={"segments": kept, "removed": (*manifest.removed, *gone)})
             write_manifest(folder, manifest)
-        # Also what a run before this one has noted, and could not take away any more.
-        _take_away([folder / one.file for one in manifest.removed])
+        _take_away([folder / one.file for one in (*left, *gone)])
         return gone
 
 
-def _require_fits(folder: Path, manifest: Manifest, gone: list[Removed]) -> None:
-    problems = gaps_of(manifest)
-    leaving = {one.file for one in gone}
-    for one in manifest.segments:
-        if one.file in leaving:
-            problems += filter(None, [problem_of(folder, one)])
-        elif not (folder / one.file).is_file() or (folder / one.file).stat().st_size != one.bytes:
-            problems.append(f"{folder / one.file} is not the file that the manifest names")
+def _require_fits(folder: Path, manifest: Manifest, leaving: list[Removed]) -> None:
+    problems = [*gaps_of(manifest), *filter(None, (problem_of(folder, one) for one in leaving))]
+    files = {one.file for one in leaving}
     problems += [
-        problem
-        for one in manifest.removed
-        if (folder / one.file).exists() and (problem := problem_of(folder, one))
+        f"{folder / one.file} is not the file that the manifest names"
+        for one in manifest.segments
+        if one.file not in files and _size(folder / one.file) != one.bytes
     ]
     if problems:
         raise Conflict(f"nothing is removed, for the manifest does not fit the files: {'; '.join(problems)}")
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else -1
 
 
 def _take_away(files: list[Path]) -> None:

@@ -88,7 +88,7 @@ async def test_an_archive_keeps_what_its_policy_says(cli: Cli, running: Running,
     assert (await cli.run("archive", folder, "--keep-all", "--keep-days", "1"))[0] == 2
     assert (await cli.run("archive", str(tmp_path / "none"), "--prune"))[0] == 3
     (tmp_path / "archive" / kept["file"]).write_bytes(b"")
-    code, _, err = await cli.run("archive", folder, "--prune")
+    code, _, err = await cli.run("archive", folder, "--prune", "--keep-bytes", "0")
     assert (code, "does not fit" in err, len(err.strip().splitlines())) == (4, True, 1)
 
 

@@ -147,6 +147,12 @@ def test_nothing_is_removed_from_an_archive_that_does_not_fit_its_manifest(tmp_p
     assert (read_manifest(folder), files(folder)) == (before, held)
 
 
+def test_who_removes_nothing_asks_nothing_of_the_files(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, FOREVER, 50, 20)
+    (folder / read_manifest(folder).segments[0].file).unlink()
+    assert prune(folder, NOW) == []
+
+
 def test_one_process_at_a_time_is_at_work_on_an_archive(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, Retention(keep_days=30), 50, 20)
     with held(folder), pytest.raises(Conflict, match="another process is at work"):
