@@ -19,16 +19,17 @@ _TOLD = ("id", "source", "type", "subject", "time", "data")
 def check_trigger(
     placed: Placed[Trigger], definitions: Iterable[SagaDefinition], now: datetime
 ) -> Iterator[Finding]:
-    """What is wrong with a trigger of one of these definitions, or of another."""
+    """What is wrong with a trigger, of one of these definitions or of another; of several versions, with all of them."""
     trigger = placed.content
     problems = trigger_problems(trigger, now)
     for problem in problems:
         yield Finding("document.invalid", placed.place, problem.pointer, problem.detail)
     if problems:
         return
-    started = next((one for one in definitions if trigger.workflow in (one.name, one.ref)), None)
-    wanted = input_shape(started) if started is not None else Shape(True, {})
-    for pointer, detail in _misfits(trigger, _data_of(trigger), wanted):
+    started = [one for one in definitions if trigger.workflow in (one.name, one.ref)]
+    wanted = [input_shape(one) for one in started] or [Shape(True, {})]
+    data = _data_of(trigger)
+    for pointer, detail in sorted(set.intersection(*({*_misfits(trigger, data, one)} for one in wanted))):
         yield Finding("trigger.input", placed.place, f"/input{pointer}", detail)
 
 

@@ -358,7 +358,7 @@ def test_sarif_names_every_rule_and_places_every_finding() -> None:
     assert {rule.level for rule in RULES.values()} == set(Level)
 
 
-def given(workflow: SagaDefinition, **options: Any) -> list[tuple[str, str]]:
+def given(*workflows: SagaDefinition, **options: Any) -> list[tuple[str, str]]:
     content = {
         "kind": "EVENT",
         "name": "t",
@@ -367,7 +367,7 @@ def given(workflow: SagaDefinition, **options: Any) -> list[tuple[str, str]]:
     } | options
     placed = Placed(parse_trigger(content), "t.yaml")
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    return [(one.rule, one.pointer) for one in check_trigger(placed, [workflow], now)]
+    return [(one.rule, one.pointer) for one in check_trigger(placed, workflows, now)]
 
 
 def test_what_a_trigger_gives_is_held_against_the_event_and_the_workflow() -> None:
@@ -380,6 +380,8 @@ def test_what_a_trigger_gives_is_held_against_the_event_and_the_workflow() -> No
     assert given(shop, input={"ref": "${event.data.amount}"}) == [("trigger.input", "/input/ref")]
     assert given(shop, input={"reference": "${event.data.reference}"}) == [("trigger.input", "/input")]
     assert given(shop) == [("trigger.input", "/input")]
+    newer = shop.model_copy(update={"version": "2", "input_schema": None})
+    assert given(shop, newer) == []
     # Of an event of somebody else's nothing is known.
     assert given(shop, event="shop.sold", input={"ref": "${event.data.nope}"}) == []
     assert given(saga(step("a"))) == []
