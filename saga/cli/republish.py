@@ -101,9 +101,8 @@ async def _play(namespace: str, to: str | None, choice: Choice, wish: Any) -> An
     from saga.republish.space import target_of
 
     settings = BusSettings()
-    wanted = target_of(settings, namespace, to)
-    recording = _of_file(choice) if choice.file else await _of_stream(settings, wanted, choice)
-    async with await Bus.connect(wanted) as target:
+    async with await Bus.connect(target_of(settings, namespace, to)) as target:
+        recording = _of_file(choice) if choice.file else await _of_stream(settings, target, choice)
         with progress("playing") as tell:
             return await republish(target, recording, wish, tell=tell)
 
@@ -129,7 +128,7 @@ def _of_file(choice: Choice) -> Any:
     return Recording(definitions=recording.definitions | more, sagas=sagas)
 
 
-async def _of_stream(settings: Any, wanted: Any, choice: Choice) -> Any:
+async def _of_stream(settings: Any, target: Any, choice: Choice) -> Any:
     from events.bus import Bus
     from events.definitions import Definitions
     from saga.exporting import stories
@@ -137,8 +136,7 @@ async def _of_stream(settings: Any, wanted: Any, choice: Choice) -> Any:
     from saga.republish.space import require_other
 
     async with await Bus.connect(settings) as source, Definitions.open(source) as definitions:
-        async with await Bus.connect(wanted) as target:
-            await require_other(source, target)
+        await require_other(source, target)
         sagas = {saga_id: facts async for saga_id, facts in stories(source, _chosen(choice))}
         refs = {facts[0].fact.definition for facts in sagas.values()}
         known = {ref: definition for ref in refs if (definition := await definitions.fetch(ref)) is not None}

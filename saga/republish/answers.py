@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.facts import ABORTED_KEY, Fact, FactKey, FactKind, Facts, Recorded
+from contracts.facts import ABORTED_KEY, Fact, FactKey, FactKind, Facts
 from saga.choreography import CLOSED, SPOKEN
 from saga.divergence import different
+from saga.republish.plan import Move
 
 _COMPARED: dict[str, str] = {FactKind.STARTED: "input", FactKind.COMPLETED: "output"}
 _FORWARD = (FactKind.STARTED, FactKind.SUSPENDED, *SPOKEN)
@@ -24,24 +25,32 @@ class Difference:
     now: str
 
 
-def instead(recorded: Fact, said: Facts) -> FactKey | None:
+def instead(left: Move, said: Facts) -> FactKey | None:
     """What was said in place of a recorded fact, so that this one will never come; None while it may."""
+    recorded = left.facts[0].fact
     step, kind = recorded.key
     if recorded.key in said:
         return None
     if recorded.key == ABORTED_KEY:
-        return _first(said, str(recorded.data.get("step")), (FactKind.COMPLETED, FactKind.SKIPPED))
-    if kind in _FORWARD:
-        return _first(said, step, SPOKEN) or (ABORTED_KEY if ABORTED_KEY in said else None)
-    return _first(said, step, CLOSED)
+        others = _of(str(recorded.data.get("step")), FactKind.COMPLETED, FactKind.SKIPPED)
+    elif kind in _FORWARD:
+        others = (*_of(step, *SPOKEN), ABORTED_KEY)
+    else:
+        others = _of(step, *CLOSED)
+    # What was said before it in the recording, too, says nothing.
+    return next((key for key in others if key in said and key not in left.needs), None)
 
 
-def differences(recorded: Recorded, said: Facts, patience_s: float) -> Iterator[Difference]:
+def _of(step: str, *kinds: FactKind) -> tuple[FactKey, ...]:
+    return tuple((step, kind) for kind in kinds)
+
+
+def differences(left: Move, said: Facts, patience_s: float) -> Iterator[Difference]:
     """How the answer to a recorded fact differs from it, once it was given or `patience_s` seconds have passed."""
-    fact = recorded.fact
-    answer = said.get(fact.key)
+    recorded = left.facts[0]
+    fact, answer = recorded.fact, said.get(recorded.fact.key)
     if answer is None:
-        other = instead(fact, said)
+        other = instead(left, said)
         now = _told(said[other].fact) if other else f"nothing within {patience_s:g} s"
         yield Difference(
             sequence=recorded.sequence, step=fact.subject, what="answer", was=_told(fact), now=now
@@ -66,7 +75,3 @@ def _told(fact: Fact) -> str:
 
 def _code(fact: Fact) -> str:
     return str((fact.data.get("failure") or {}).get("code", ""))
-
-
-def _first(said: Facts, step: str, kinds: tuple[FactKind, ...]) -> FactKey | None:
-    return next(((step, kind) for kind in kinds if (step, kind) in said), None)

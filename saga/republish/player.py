@@ -140,24 +140,25 @@ class _Playing:
             return
         self._settled.add(key)
         moves = self._awaited[key]
-        for need in moves[0].needs:
+        # One that came again, as a rest does, is there once its first is.
+        move = moves[0]
+        for need in move.needs:
             await self._settle(need, since)
-        if moves[0].needs & self._lost:
+        if move.needs & self._lost:
             # It follows from another difference that this will not come.
             self._lost.add(key)
             return
-        recorded = moves[-1].facts[0]
 
         def answered(said: Facts) -> bool:
-            return key in said or instead(recorded.fact, said) is not None
+            return key in said or instead(move, said) is not None
 
         await self._saga.until(answered, since, self._player.patience_s)
         said = self._saga.said
-        self.told.differences += differences(recorded, said, self._player.patience_s)
+        self.told.differences += differences(move, said, self._player.patience_s)
         if key not in said:
             self._lost.add(key)
             return
-        self._sequences |= {move.facts[0].sequence: said[key].sequence for move in moves}
+        self._sequences |= {one.facts[0].sequence: said[key].sequence for one in moves}
 
     def _lose(self, move: Move, into: list[str]) -> None:
         self._lost |= move.keys

@@ -73,7 +73,7 @@ async def republish(
         for saga_id, facts in recording.sagas.items()
         if saga_id not in plans
     }
-    for saga_id in _children_of_services(plans):
+    for saga_id in children_of_services(plans):
         passed[saga_id] = _passed_over(saga_id, plans.pop(saga_id).definition.ref, Status.LEFT)
     async with Hearing(target) as hearing:
         sagas = await _attend(hearing, plans)
@@ -125,7 +125,7 @@ def _passed_over(saga_id: str, definition: str, status: Status) -> Told:
     return Told(saga_id=saga_id, played_as=saga_id, definition=definition, status=status)
 
 
-def _children_of_services(plans: Mapping[str, Plan]) -> list[str]:
+def children_of_services(plans: Mapping[str, Plan]) -> list[str]:
     """The sagas that a service begins by itself, as children of a step that it serves."""
     left: dict[str, None] = {}
     for saga_id, child in plans.items():

@@ -22,26 +22,26 @@ from saga.offers import by_action
 from saga.topology import consumers_for
 
 
-def target_of(source: BusSettings, namespace: str, url: str | None) -> BusSettings:
+def target_of(settings: BusSettings, namespace: str, url: str | None) -> BusSettings:
     """The settings of the namespace to play into, on the same server or on that of `url`, which brings its own
-    credentials. Raises InvalidContract, Conflict (it is the one that is read)."""
+    credentials. Raises InvalidContract."""
     if not namespace:
         raise InvalidContract(
             "--into needs the name of a namespace: the one without a name is no isolated one"
         )
-    if namespace == source.namespace and url in (None, source.url):
-        raise Conflict(f"namespace {namespace} is the one that is read: play into another (--into)")
     changed = {"namespace": namespace} | ({"url": url, "credentials": None} if url else {})
-    return source.model_copy(update=changed)
+    return settings.model_copy(update=changed)
 
 
 async def require_other(source: Bus, target: Bus) -> None:
-    """Raises Conflict if both are one namespace of one server, reached in two ways."""
+    """Raises Conflict if both are one namespace of one server, though it may be reached in two ways."""
     if source.settings.namespace != target.settings.namespace:
         return
     made = await first_made(source)
     if made is not None and made == await first_made(target):
-        raise Conflict("--to leads to the server that is read: play into another namespace (--into)")
+        raise Conflict(
+            f"namespace {target.settings.namespace} is the one that is read: play into another (--into)"
+        )
 
 
 async def isolate(target: Bus, let_out: Collection[str], clock: Clock) -> None:

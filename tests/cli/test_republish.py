@@ -1,0 +1,112 @@
+"""`saga replay --into`, run as people run it: as a process, beside services of a namespace of its own."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from events.bus import Bus
+from events.definitions import Definitions
+from events.settings import BusSettings
+from events.streams import declare
+from tests.commands import saga
+from tests.saga.small import CHAIN, actions, refuse
+from tests.world import Running, World
+
+
+class Cli:
+    """Runs `saga` on the bus of the test; `dev` is the namespace to play into."""
+
+    def __init__(self, settings: BusSettings, saga_id: str) -> None:
+        self.saga_id = saga_id
+        self.namespace = settings.namespace
+        self.dev = f"{settings.namespace}-dev"
+        self.environment = {
+            **os.environ, "NATS_URL": settings.url, "SAGA_BUS_NAMESPACE": settings.namespace, "COLUMNS": "200",
+        }  # fmt: skip
+
+    async def run(self, *arguments: str) -> tuple[int, str, str]:
+        return await saga(*arguments, env=self.environment)
+
+    async def play(self, *arguments: str) -> tuple[int, str, str]:
+        return await self.run("replay", "--into", self.dev, *arguments)
+
+    async def json(self, *arguments: str) -> Any:
+        code, out, err = await self.play(*arguments, "-o", "json")
+        assert code == 0, err
+        return json.loads(out)
+
+
+@pytest.fixture
+async def cli(running: Running, world: World) -> Cli:
+    await running.publish(CHAIN)
+    async with running.serving(*actions(world, "a", "b", "c")):
+        saga_id = await running.start(CHAIN, value=1)
+        await running.ended(CHAIN, saga_id)
+    return Cli(running.bus.settings, saga_id)
+
+
+@pytest.fixture
+async def dev(cli: Cli, bus_settings: BusSettings, data: Path) -> AsyncIterator[Running]:
+    async with await Bus.connect(bus_settings.model_copy(update={"namespace": cli.dev})) as bus:
+        await declare(bus)
+        async with Definitions.open(bus) as definitions:
+            yield Running(bus, definitions, data / "dev")
+
+
+async def test_a_saga_is_played_once_and_again_where_that_is_wanted(cli: Cli) -> None:
+    first = await cli.json(cli.saga_id)
+    assert (first["sagas"], first["same"], first["facts"], first["served"]) == (1, 1, 7, [])
+    assert (await cli.json("--all"))["there"] == 1
+    again = await cli.json("--def", "chain", "--again")
+    (told,) = again["played"]
+    assert (again["same"], told["saga_id"]) == (1, cli.saga_id)
+    assert told["played_as"] != cli.saga_id
+    code, _, err = await cli.play("--since", "2020-01-31T08:00:00Z")
+    assert (code, "nobody serves anything" in err) == (0, True)
+
+
+async def test_a_service_that_answers_otherwise_is_told_with_exit_code_10(
+    cli: Cli, dev: Running, world: World
+) -> None:
+    world.behaviours["b"] = refuse
+    async with dev.serving(*actions(world, "b")):
+        code, out, _ = await cli.play(cli.saga_id, "--effects")
+        assert (code, "failed (test.no)" in out, "withheld: #" in out) == (10, True, True)
+        code, out, _ = await cli.play("--all", "--effects", "--again", "-o", "jsonl")
+    assert code == 10
+    (told,) = map(json.loads, out.splitlines())
+    assert (told["status"], told["left"]) == ("diverged", {"test.b": 2})
+    assert [one["now"] for one in told["differences"]] == ["failed (test.no)"]
+
+
+async def test_a_recording_is_played_without_its_source(cli: Cli, tmp_path: Path) -> None:
+    file = str(tmp_path / "saga.jsonl.zst")
+    assert (await cli.run("export", "sagas", cli.saga_id, "--out", file))[0] == 0
+    assert (await cli.json("--file", file))["facts"] == 7
+    assert (await cli.json("--file", file, "--all"))["there"] == 1
+
+
+async def test_mistakes_are_one_line_and_an_exit_code(cli: Cli, dev: Running) -> None:
+    for arguments, expected, words in (
+        ((cli.dev,), 2, "say which sagas"),
+        ((cli.dev, cli.saga_id, "--all"), 2, "say which sagas"),
+        ((cli.dev, cli.saga_id, "--diff"), 2, "choose"),
+        ((cli.dev, cli.saga_id, "--speed", "fast"), 2, "how many times as fast"),
+        ((cli.dev, cli.saga_id, "--let-out", "no name"), 2, "no subject token"),
+        (("", cli.saga_id), 2, "--into needs the name"),
+        ((cli.namespace, cli.saga_id), 4, "is the one that is read"),
+        ((cli.dev, "unknown"), 3, "no saga unknown"),
+    ):
+        code, _, err = await cli.run("replay", "--into", *arguments)
+        assert (code, len(err.strip().splitlines())) == (expected, 1), err
+        assert words in err
+    code, _, err = await cli.run("replay", cli.saga_id, "--effects")
+    assert (code, "name it (--into)" in err) == (2, True)
+    await dev.publish(CHAIN)
+    await dev.start(CHAIN, value=1)
+    code, _, err = await cli.play(cli.saga_id)
+    assert (code, "has facts of its own" in err) == (4, True)
