@@ -44,7 +44,7 @@ def export(
     if plain and redact:
         raise InvalidContract("--no-redaction takes nothing out: leave --redact out")
     chosen = Chosen(
-        saga_ids=tuple(saga_id or ()), definition=definition, since=instant(since), before=instant(before)
+        saga_ids=tuple(saga_id or ()), definition=definition, since=_instant(since), before=_instant(before)
     )
     redactor = None if plain else Redactor(fields=frozenset(redact or ()))
     with _writer(out) as tell:
@@ -123,8 +123,7 @@ def _writer(out: Path | None) -> Iterator[Any]:
     say(f"in {out}")
 
 
-def instant(text: str | None) -> Any:
-    """An instant as people write it, None for none. Raises InvalidContract."""
+def _instant(text: str | None) -> Any:
     from datetime import datetime
 
     from contracts.failure import InvalidContract

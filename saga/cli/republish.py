@@ -29,7 +29,7 @@ OfDefinition = Annotated[
 ]
 Since = Annotated[
     str | None,
-    typer.Option(rich_help_panel=_PANEL, help="Only those that began at or after: 2026-01-31T08:00:00Z"),
+    typer.Option(rich_help_panel=_PANEL, help="Only those that began since: 24h, 30m, 7d, or an instant."),
 ]
 Before = Annotated[
     str | None,
@@ -144,14 +144,14 @@ async def _of_stream(settings: Any, target: Any, choice: Choice) -> Any:
 
 
 def _chosen(choice: Choice) -> Any:
-    from saga.cli.record import instant
+    from saga.cli.moments import moment_of
     from saga.exporting import Chosen
 
     return Chosen(
         saga_ids=(choice.saga_id,) if choice.saga_id else (),
         definition=choice.definition,
-        since=instant(choice.since),
-        before=instant(choice.before),
+        since=moment_of(choice.since),
+        before=moment_of(choice.before),
     )
 
 

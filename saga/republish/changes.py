@@ -37,7 +37,9 @@ class Changes:
     def directives(self, fact: Fact) -> str:
         """Those that the played fact carries. Raises InvalidContract if there is one that is not known here."""
         told = directives_of(fact.directives)
-        return fact.directives if self.effects else told.model_copy(update={"dry_run": True}).encode()
+        text = fact.directives if self.effects else told.model_copy(update={"dry_run": True}).encode()
+        # A redrive says of which saga.
+        return str(self._data(text))
 
     def id(self, saga_id: str) -> str:
         """The id under which a saga is played."""

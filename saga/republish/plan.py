@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from contracts.definition import SagaDefinition
 from contracts.facts import ABORTED_KEY, STARTED_KEY, Fact, FactKey, FactKind, Recorded
 from contracts.subjects import SAGA_STEP
-from saga.choreography import CLOSED, SPOKEN, heard_by
+from saga.choreography import CLOSED, SPOKEN, heard_by, taken_over
 
 _BY_THE_LOG = (FactKind.COMPLETED, FactKind.COMPENSATED, FactKind.FAILED)
 _FROM_OUTSIDE = (FactKind.SIGNALLED, FactKind.SKIP_REQUESTED, FactKind.RETRY_REQUESTED)
@@ -110,7 +110,10 @@ class _Planning:
         if kind == FactKind.SIGNALLED:
             # An action may signal, too, as the end of a child does.
             return fact.data.get("by") in self.served
-        return kind not in _FROM_OUTSIDE and self._is_served(step)
+        if kind in _FROM_OUTSIDE or not self._is_served(step):
+            return False
+        # In a redrive no service states what was taken over with its start.
+        return not taken_over(self.definition, step, fact)
 
     def _is_served(self, step: str) -> bool:
         known = self.definition.by_name.get(step)

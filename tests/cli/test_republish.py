@@ -65,7 +65,7 @@ async def test_a_saga_is_played_once_and_again_where_that_is_wanted(cli: Cli) ->
     (told,) = again["played"]
     assert (again["same"], told["saga_id"]) == (1, cli.saga_id)
     assert told["played_as"] != cli.saga_id
-    code, _, err = await cli.play("--since", "2020-01-31T08:00:00Z")
+    code, _, err = await cli.play("--since", "1h")
     assert (code, "nobody serves anything" in err) == (0, True)
 
 
@@ -95,6 +95,7 @@ async def test_mistakes_are_one_line_and_an_exit_code(cli: Cli, dev: Running) ->
         ((cli.dev,), 2, "say which sagas"),
         ((cli.dev, cli.saga_id, "--all"), 2, "say which sagas"),
         ((cli.dev, cli.saga_id, "--diff"), 2, "choose"),
+        ((cli.dev, "--since", "yesterday"), 2, "neither a sequence nor an instant"),
         ((cli.dev, cli.saga_id, "--speed", "fast"), 2, "how many times as fast"),
         ((cli.dev, cli.saga_id, "--let-out", "no name"), 2, "no subject token"),
         (("", cli.saga_id), 2, "--into needs the name"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.children import LABELS
 from contracts.definition import SagaDefinition
-from contracts.directives import Directives, directives_of
+from contracts.directives import Directives, Redrives, directives_of
 from contracts.facts import Fact, FactKey, FactKind, Recorded
 from contracts.failure import InvalidContract
 from contracts.ids import new_saga_id
@@ -143,6 +143,16 @@ def test_a_signal_of_a_service_is_left_to_it_and_one_of_a_person_is_played() -> 
     planned = plan(FORK, facts, {"simulated.b", "simulated.c"})
     assert [named(move) for move in planned.left] == [["b.signalled"]]
     assert planned.action_of(planned.left[0].facts[0].fact) == "simulated.c"
+
+
+def test_what_a_redrive_has_taken_over_is_played_though_somebody_serves_it() -> None:
+    text = Directives(redrives=Redrives(saga_id=new_saga_id(), from_steps=("b", "c"))).encode()
+    facts = [
+        Recorded(one.sequence, one.fact.model_copy(update={"directives": text}))
+        for one in told("a.completed", "b.completed", "c.completed")
+    ]
+    planned = plan(FORK, facts, {"simulated.a", "simulated.b"})
+    assert [named(move) for move in planned.moves] == [["_saga.started"], ["a.completed"], ["c.completed"]]
 
 
 def test_children_of_a_served_step_are_begun_by_it_with_theirs() -> None:
