@@ -13,14 +13,14 @@ from typing import Any, Self
 import structlog
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
-from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 from pydantic import ValidationError
 
 from contracts.checks import check_contracts
 from contracts.definition import SagaDefinition
 from contracts.facts import explain
-from contracts.failure import Conflict
+from contracts.failure import Conflict, NotFound
 from events.bus import Bus
 from events.streams import Change, ConsumerSpec, apply_consumers, consumers_stand, topology_lock
 from events.together import together
@@ -44,8 +44,17 @@ class Definitions:
     @classmethod
     @asynccontextmanager
     async def open(cls, bus: Bus) -> AsyncIterator[Self]:
-        """The definitions there are now, and from then on those that arrive."""
-        definitions = cls(bus, await bus.jetstream.key_value(bus.names.definitions))
+        """The definitions there are now, and from then on those that arrive.
+
+        Raises NotFound if nothing was ever served on this bus.
+        """
+        try:
+            bucket = await bus.jetstream.key_value(bus.names.definitions)
+        except BucketNotFoundError as error:
+            raise NotFound(
+                f"no bucket {bus.names.definitions}: nothing was ever served on this bus (saga up, saga serve)"
+            ) from error
+        definitions = cls(bus, bucket)
         watching = asyncio.create_task(definitions._watch(), name="definitions")
         try:
             await definitions._ready.wait()

@@ -107,6 +107,10 @@ async def test_mistakes_are_one_line_and_an_exit_code(cli: Cli, dev: Running) ->
         assert words in err
     code, _, err = await cli.run("replay", cli.saga_id, "--effects")
     assert (code, "name it (--into)" in err) == (2, True)
+    cli.environment["SAGA_BUS_NAMESPACE"] += "-nowhere"
+    code, _, err = await cli.play(cli.saga_id)
+    assert (code, "nothing was ever served on this bus" in err) == (3, True)
+    cli.environment["SAGA_BUS_NAMESPACE"] = cli.namespace
     await dev.publish(CHAIN)
     await dev.start(CHAIN, value=1)
     code, _, err = await cli.play(cli.saga_id)

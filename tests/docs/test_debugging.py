@@ -133,3 +133,14 @@ async def test_a_payment_is_run_again_as_the_guide_says(shop: dict[str, str], tm
     assert "1 sagas are meant" in told
     assert "was redriven before, as saga" in told
     assert "some were refused: exit code 4" in told
+
+
+async def test_a_changed_service_is_tried_on_recorded_payments_as_the_guide_says(
+    shop: dict[str, str], tmp_path: Path
+) -> None:
+    await pay(shop, tmp_path)
+    told = await run_story("republish.md", shop, tmp_path)
+    assert told.count("exit code 10") == 1
+    assert re.search(r"validate_payment +answer +completed +failed \(payment\.ask\)", told)
+    assert re.search(r"withheld: #\d+ optimize_route\.completed, ", told)
+    assert re.search(r"same +1\b", told)
