@@ -164,7 +164,7 @@ def _show(report: Any, output: Format) -> None:
     if output is Format.JSONL:
         write(sagas, output)
     elif output is not Format.TABLE:
-        write({**summary, "served": list(report.served), "played": sagas}, output)
+        write({"summary": summary, "served": list(report.served), "sagas": sagas}, output)
     else:
         write({name: number for name, number in summary.items() if number or name == "sagas"}, output)
         _show_sagas(sagas)

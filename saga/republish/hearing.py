@@ -1,8 +1,8 @@
 """What is said in the namespace of the sagas that are played, by the services that are there and by the player."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
+from contextlib import aclosing, suppress
 from typing import Self
 
 from contracts.facts import FactKey, Facts, Recorded
@@ -15,13 +15,14 @@ _PAUSE_S = 0.005
 
 
 class Saga:
-    """What is known of one saga: the last fact of every key."""
+    """What is known of one saga: the last fact of every key. `spoke`: when each source was last heard, of any saga."""
 
-    def __init__(self) -> None:
+    def __init__(self, spoke: Mapping[str, float]) -> None:
         self.said: dict[FactKey, Recorded] = {}
         self.ids: dict[str, Recorded] = {}
-        self._changed = asyncio.Event()
+        self._spoke = spoke
         self._heard_at = 0.0
+        self._changed = asyncio.Event()
 
     def hear(self, recorded: Recorded) -> None:
         """Take a fact down; it may come twice, and late."""
@@ -32,16 +33,20 @@ class Saga:
             self._heard_at = monotonic()
             self._changed.set()
 
-    async def until(self, holds: Callable[[Facts], bool], since: float, patience_s: float) -> None:
-        """Wait until it holds of what is said, or nothing new was said for so many seconds since that moment."""
+    async def until(
+        self, holds: Callable[[Facts], bool], source: str, *, since: float, patience_s: float
+    ) -> None:
+        """Wait until it holds of what is said; not longer than nothing was said for so many seconds since that moment,
+        neither of this saga nor, of any other, by that source: who has much to do is not silent."""
         while not holds(self.said):
             self._changed.clear()
-            left_s = max(since, self._heard_at) + patience_s - monotonic()
-            try:
+            heard_at = max(since, self._heard_at, self._spoke.get(source, 0.0))
+            left_s = heard_at + patience_s - monotonic()
+            if left_s <= 0:
+                return
+            with suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
                     await self._changed.wait()
-            except TimeoutError:
-                return
 
 
 class Hearing:
@@ -50,6 +55,7 @@ class Hearing:
     def __init__(self, target: Bus) -> None:
         self._target = target
         self._sagas: dict[str, Saga] = {}
+        self._spoke: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -66,7 +72,7 @@ class Hearing:
 
     async def attend(self, saga_id: str) -> Saga:
         """What was said of a saga, and from now on what is. Raises ReadFailed."""
-        saga = self._sagas[saga_id] = Saga()
+        saga = self._sagas[saga_id] = Saga(self._spoke)
         for recorded in await read_saga(self._target, saga_id):
             saga.hear(recorded)
         return saga
@@ -78,4 +84,5 @@ class Hearing:
                     saga = self._sagas.get(message.subject.rpartition(".")[2])
                     fact = fact_in(message) if saga is not None else None
                     if saga is not None and fact is not None:
+                        self._spoke[fact.source] = monotonic()
                         saga.hear(Recorded(message.sequence, fact))

@@ -152,9 +152,10 @@ class _Playing:
         def answered(said: Facts) -> bool:
             return key in said or instead(move, said) is not None
 
-        await self._saga.until(answered, since, self._player.patience_s)
+        patience_s, source = self._player.patience_s, move.facts[0].fact.source
+        await self._saga.until(answered, source, since=since, patience_s=patience_s)
         said = self._saga.said
-        self.told.differences += differences(move, said, self._player.patience_s)
+        self.told.differences += differences(move, said, patience_s)
         if key not in said:
             self._lost.add(key)
             return

@@ -59,11 +59,11 @@ async def dev(cli: Cli, bus_settings: BusSettings, data: Path) -> AsyncIterator[
 
 async def test_a_saga_is_played_once_and_again_where_that_is_wanted(cli: Cli) -> None:
     first = await cli.json(cli.saga_id)
-    assert (first["sagas"], first["same"], first["facts"], first["served"]) == (1, 1, 7, [])
-    assert (await cli.json("--all"))["there"] == 1
-    again = await cli.json("--def", "chain", "--again")
-    (told,) = again["played"]
-    assert (again["same"], told["saga_id"]) == (1, cli.saga_id)
+    assert first["served"] == []
+    assert (first["summary"]["sagas"], first["summary"]["same"], first["summary"]["facts"]) == (1, 1, 7)
+    assert (await cli.json("--all"))["summary"]["there"] == 1
+    (told,) = (await cli.json("--def", "chain", "--again"))["sagas"]
+    assert (told["status"], told["saga_id"]) == ("same", cli.saga_id)
     assert told["played_as"] != cli.saga_id
     code, _, err = await cli.play("--since", "1h")
     assert (code, "nobody serves anything" in err) == (0, True)
@@ -86,8 +86,8 @@ async def test_a_service_that_answers_otherwise_is_told_with_exit_code_10(
 async def test_a_recording_is_played_without_its_source(cli: Cli, tmp_path: Path) -> None:
     file = str(tmp_path / "saga.jsonl.zst")
     assert (await cli.run("export", "sagas", cli.saga_id, "--out", file))[0] == 0
-    assert (await cli.json("--file", file))["facts"] == 7
-    assert (await cli.json("--file", file, "--all"))["there"] == 1
+    assert (await cli.json("--file", file))["summary"]["facts"] == 7
+    assert (await cli.json("--file", file, "--all"))["summary"]["there"] == 1
 
 
 async def test_mistakes_are_one_line_and_an_exit_code(cli: Cli, dev: Running) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 
 from contracts.definition import SagaDefinition
 from contracts.directives import directives_of
+from contracts.facts import ABORTED_KEY
 from contracts.failure import Conflict, InvalidContract
 from events.breakers import BreakerBucket
 from events.bus import Bus
@@ -34,7 +35,9 @@ DO = Wish(effects=True, patience_s=20.0)
 SOON = replace(DO, patience_s=0.2)
 NAPS = SagaDefinition(name="naps", steps=(step("a"), step("b", "a", source="${steps.a.value}")))
 WAITS = SagaDefinition(name="waits", steps=(step("a"), step("b", "a"), step("c", "b")))
-DEFINITIONS = (CHAIN, DIAMOND, NAPS, WAITS)
+PIVOT = SagaDefinition(name="pivot", steps=(step("a"), step("b", "a"), step("c", "b", pivot=True)))
+SHORT = SagaDefinition(name="short", steps=(step("a"), step("b", "a")), deadline_s=60.0)
+DEFINITIONS = (CHAIN, DIAMOND, NAPS, WAITS, PIVOT, SHORT)
 
 
 @dataclass
@@ -351,6 +354,76 @@ class VirtualTime:
         if self._sleepers and len(self._sleepers) == self._players:
             self.now, _, woken = heappop(self._sleepers)
             woken.set_result(None)
+
+
+async def test_a_service_that_has_much_to_do_is_not_silent(ran: Running, local: Local) -> None:
+    """Each saga waits for its turn longer than one has patience, and somebody is heard all the time."""
+    saga_ids = [await chain(ran) for _ in range(8)]
+    turn = asyncio.Lock()
+
+    async def slow(ctx: ActionContext, command: Number) -> Number:
+        async with turn:
+            await asyncio.sleep(0.2)
+        return Number(value=command.value + 1)
+
+    local.world.behaviours["b"] = slow
+    async with local.serving(*actions(local.world, "b")):
+        report = await local.play(await recorded(ran, *saga_ids), replace(DO, patience_s=0.6))
+    assert [one.differences for one in report.sagas] == [[]] * 8
+
+
+async def test_a_saga_whose_parent_undid_it_is_the_same_as_it_was(ran: Running, local: Local) -> None:
+    saga_id = await chain(ran)
+    await ran.client.undo_child(saga_id, reason="not needed", by="parent")
+    await ran.until(CHAIN, saga_id, lambda state: state.status == "compensated")
+    (one,) = (await local.play(await recorded(ran, saga_id))).sagas
+    assert (one.status, one.refused) == ("same", [])
+    assert told(await local.running.state(CHAIN, saga_id)) == told(await ran.state(CHAIN, saga_id))
+
+
+async def test_a_saga_with_a_pivot_turns_round_as_it_did(ran: Running, world: World, local: Local) -> None:
+    world.behaviours["b"] = refuse
+    refused = await ran.start(PIVOT, value=1)
+    await ran.ended(PIVOT, refused)
+    (one,) = (await local.play(await recorded(ran, refused))).sagas
+    assert (one.status, one.refused) == ("same", [])
+    assert (await local.running.state(PIVOT, refused)).status == "compensated"
+
+
+@pytest.mark.parametrize("definition", [CHAIN, PIVOT], ids=["plain", "with a pivot"])
+async def test_an_abort_by_a_service_is_not_taken_for_that_of_a_person(
+    running: Running, local: Local, definition: SagaDefinition
+) -> None:
+    await running.publish(definition)
+    saga_id = await running.start(definition, value=1)
+    await running.client.cancel(saga_id, reason="enough", by="ann")
+    recording = await recorded(running, saga_id)
+    start = Recording(definitions=recording.definitions, sagas={saga_id: recording.sagas[saga_id][:1]})
+    local.world.behaviours["a"] = refuse
+    async with local.serving(*actions(local.world, "a")):
+        await local.play(start)
+        await local.running.stated(saga_id, ABORTED_KEY)
+        (one,) = (await local.play(recording)).sagas
+    assert [text.partition(" ")[2] for text in one.refused] == ["_saga.aborted"]
+    (aborted,) = [found.fact for found in await local.running.facts(saga_id) if found.fact.key == ABORTED_KEY]
+    assert aborted.data["cause"] == "step"
+
+
+async def test_a_deadline_counts_from_the_replay_where_a_service_takes_part(
+    ran: Running, local: Local
+) -> None:
+    saga_id = await ran.start(SHORT, value=1)
+    await ran.ended(SHORT, saga_id)
+    recording = await recorded(ran, saga_id)
+    for one in recording.sagas[saga_id]:
+        one.fact = one.fact.model_copy(update={"time": one.fact.time - timedelta(days=1)})
+    async with local.serving(*actions(local.world, "a")):
+        (played,) = (await local.play(recording)).sagas
+    assert (played.status, played.differences) == ("same", [])
+    facts = await local.running.facts(saga_id)
+    assert fold(SHORT, facts).status == "completed"
+    began, recorded_as = facts[0].fact.time, recording.sagas[saga_id][0].fact.time
+    assert began - recorded_as > timedelta(hours=23)
 
 
 async def test_facts_are_as_far_from_one_another_as_they_were_or_so_many_times_nearer(
