@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from contracts.breakers import BreakerConfig, BreakerEvent, BreakerRecord
+from contracts.breakers import BreakerConfig, BreakerEvent, BreakerRecord, Isolation
 from contracts.failure import Conflict, NotFound
 from events.breakers import BreakerBucket, follow_breaker_events
 from events.bus import Bus
 from events.clock import utc_now
 from events.embedded import EmbeddedServer
 from events.names import MSG_ID
-from events.read import StreamMessage, last_of
+from events.read import Bursts, StreamMessage, last_of
 from events.servers import find_binary
 from events.settings import BusSettings
 from events.streams import declare
 from saga.action import Unavailable
-from saga.breaker import Breaker, BreakerOpen, Breakers, shared_breakers
+from saga.breaker import Breaker, BreakerOpen, Breakers, BreakerShut, shared_breakers
 from saga.breaker_ledger import Ledger
 from saga.breaker_machine import Configure, Delete, Reset
 from saga.execution import counts_against
@@ -341,3 +341,47 @@ async def test_processes_open_it_together_and_one_that_is_killed_as_a_probe_hold
         await breaker.__aexit__(None, None, None)
         told = await events(bus, "closed")
     assert [event.kind for event in told] == ["open", "half_open", "closed"]
+
+
+async def test_a_namespace_is_isolated_once_all_who_watch_its_breakers_have_been_told(bus: Bus) -> None:
+    bucket, isolation = BreakerBucket(bus), Isolation(since=utc_now())
+    stream = f"KV_{bus.names.breakers}"
+    async with Bursts(bus, stream, 1, [f"$KV.{bus.names.breakers}.>"]) as slow:
+        isolating = asyncio.create_task(bucket.isolate(isolation, patience_s=20))
+        while await bucket.read_isolation() != isolation:
+            pass
+        for _ in range(20):
+            await bucket.read_isolation()
+        assert not isolating.done()
+        assert len(await slow.take(1)) == 1
+        await isolating
+
+
+async def test_a_watcher_that_is_gone_is_not_waited_for(bus: Bus) -> None:
+    stream = f"KV_{bus.names.breakers}"
+    async with Bursts(bus, stream, 1, [f"$KV.{bus.names.breakers}.>"]):
+        pass
+    async with asyncio.timeout(15):
+        await BreakerBucket(bus).isolate(Isolation(since=utc_now()), patience_s=0.05)
+
+
+async def test_in_an_isolated_namespace_a_breaker_lets_nobody_through_but_who_is_let_out(
+    bus: Bus, process: NewProcess
+) -> None:
+    ledger, breaker = await process()
+    bucket, isolation = BreakerBucket(bus), Isolation(since=utc_now())
+    await bucket.isolate(isolation)
+    await until(lambda: ledger.shuts("op.x"))
+    with pytest.raises(BreakerShut, match=r"--let-out op\.x"):
+        async with breaker:
+            raise AssertionError("nobody is let in")
+    assert breaker.state == "closed"
+    late, late_breaker = await process()
+    assert late.shuts("op.x")
+    await bucket.isolate(isolation.model_copy(update={"let_out": ("op.x",)}))
+    await until(lambda: not (ledger.shuts("op.x") or late.shuts("op.x")))
+    assert ledger.shuts("op.y")
+    async with breaker, late_breaker:
+        pass
+    await bucket.isolate(isolation.model_copy(update={"let_out": ("*",)}))
+    await until(lambda: not ledger.shuts("op.y"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from contracts.children import LABELS
 from contracts.definition import SagaDefinition
 from contracts.directives import Directives, Redrives, directives_of
-from contracts.facts import Fact, FactKey, FactKind, Recorded
+from contracts.facts import ABORTED_KEY, Fact, FactKey, FactKind, Recorded
 from contracts.failure import InvalidContract
 from contracts.ids import new_saga_id
 from contracts.subjects import SAGA_STEP
@@ -27,11 +27,12 @@ from saga.simulate.stream import simulated_fact
 
 ACTIONS = ("simulated.a", "simulated.b", "simulated.c", "simulated.s2")
 FORK = next(one for one in CORPUS if one.name == "fork")
+PEOPLE = Faults(parent=True, zombies=1, retries=True, parks=True, undo_failures=True, pauses=1, wishes=2)
 stories = st.builds(
     lambda of, seed, faults: (of, list(walk(of, Random(seed).randrange, faults=faults).facts)),
     st.sampled_from(CORPUS),
     st.integers(0, 2**32),
-    st.sampled_from([HARDEST, Faults()]),
+    st.sampled_from([HARDEST, Faults(), PEOPLE]),
 )
 served = st.sets(st.sampled_from(ACTIONS))
 
@@ -126,6 +127,29 @@ def test_an_abort_is_left_to_the_service_whose_step_has_failed() -> None:
     said = {one.fact.key: one for one in told("a.completed", "b.completed")}
     assert instead(planned.left[1], said) == ("b", "completed")
     assert (SAGA_STEP, FactKind.ABORTED) in planned.moves[-1].needs
+
+
+def test_a_step_says_nothing_more_once_its_saga_was_aborted_or_it_has_said_something_else() -> None:
+    facts = told("a.completed", "b.started", "b.completed", "c.completed")
+    planned = plan(FORK, facts, {"simulated.b"})
+    started, completed = planned.awaited
+    said = {one.fact.key: one for one in told("a.completed", "b.started")}
+    assert instead(completed, said) is None
+    aborted = said | {one.fact.key: one for one in told("_saga.aborted")}
+    assert instead(completed, aborted) == ABORTED_KEY
+    skipped = said | {one.fact.key: one for one in told("b.skipped")}
+    assert instead(completed, skipped) == ("b", "skipped")
+    (silent,) = differences(completed, said, 10.0)
+    assert (silent.was, silent.now) == ("completed", "nothing within 10 s")
+    assert list(differences(started, said, 10.0)) == []
+
+
+def test_what_was_recorded_before_a_fact_is_not_said_instead_of_it() -> None:
+    facts = told("a.completed", "b.skipped", "b.started", "_saga.aborted", "b.stood_down")
+    started = plan(FORK, facts, {"simulated.b"}).awaited[1]
+    said = {one.fact.key: one for one in facts[:3]}
+    assert started.facts[0].fact.kind == "started"
+    assert instead(started, said) is None
 
 
 def test_what_people_did_waits_for_all_that_was_said_and_a_step_for_what_it_heard() -> None:
