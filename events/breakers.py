@@ -111,7 +111,12 @@ class BreakerBucket:
     async def watch(self) -> AsyncGenerator[list[Kept]]:
         """All breakers, then every change, for ever; an empty list tells that all have been given out."""
         async for messages in watch_stream(self._bus, self._stream, [f"{self._root}.>"]):
-            found = [kept for message in messages if (kept := self._kept(message))]
+            found = []
+            for message in messages:
+                if message.subject == f"{self._root}.{_ISOLATION}":
+                    self.isolation = _isolation_in(message)
+                elif kept := self._kept(message):
+                    found.append(kept)
             if found or not messages:
                 yield found
 
@@ -139,13 +144,19 @@ class BreakerBucket:
 
     def _kept(self, message: StreamMessage) -> Kept | None:
         try:
-            if message.subject == f"{self._root}.{_ISOLATION}":
-                self.isolation = Isolation.decode(message.payload)
-                return None
             return Kept(BreakerRecord.decode(message.payload), message.sequence)
         except InvalidContract as error:
             log.error("breakers.unreadable", subject=message.subject, reason=str(error))
             return None
+
+
+def _isolation_in(message: StreamMessage) -> Isolation:
+    try:
+        return Isolation.decode(message.payload)
+    except InvalidContract as error:
+        # Who does not know what is let out lets nobody out.
+        log.error("breakers.isolation_unreadable", reason=str(error))
+        return Isolation(since=message.stored_at)
 
 
 async def follow_breaker_events(bus: Bus, after_sequence: int) -> AsyncGenerator[list[StreamMessage]]:

@@ -3,6 +3,7 @@
     plan      what is played and what is left to local services; what each fact waits for      pure
     answers   what a local service has said instead, and where it differs                      pure
     changes   a fact as it is played: ids, sequences, directives                               pure
+    fences    what keeps a fact out                                                        pure
     pace      when a fact is due
     space     the namespace: it is empty or marked, its breakers are shut, who serves there
     hearing   what is said there while facts are played

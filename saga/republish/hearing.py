@@ -11,7 +11,7 @@ from events.clock import monotonic
 from events.read import follow, last_sequence, read_saga
 from saga.exporting import fact_in
 
-_PAUSE_S = 0.005
+_PAUSE_S = 0.02
 
 
 class Saga:

@@ -4,20 +4,16 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from contracts.facts import ABORTED_KEY, STARTED_KEY, Fact, FactKey, FactKind, Facts, Recorded
-from contracts.subjects import SAGA_STEP
+from contracts.facts import ABORTED_KEY, Fact, FactKey, Facts, Recorded
 from events.bus import Bus
 from events.clock import Clock, monotonic
-from events.publish import Fence, Fenced, Outgoing, outgoing
-from saga.choreography import SPOKEN
+from events.publish import Fenced, Outgoing, outgoing
 from saga.republish.answers import Difference, differences, instead
 from saga.republish.changes import Changes
+from saga.republish.fences import fence_of
 from saga.republish.hearing import Saga
 from saga.republish.pace import Pace
 from saga.republish.plan import Move, Plan
-
-# What participants state only while the saga is not aborted (saga.turn.Voice).
-_FENCED = (FactKind.STARTED, FactKind.SUSPENDED, FactKind.HELD, *SPOKEN)
 
 
 class Status(StrEnum):
@@ -170,12 +166,13 @@ class _Playing:
         # A deadline counts from the start's time: where a service takes part the saga begins now.
         time = self._player.clock() if self._plan.attended else None
         facts = [changes.of(one.fact, self._sequences, time) for one in move.facts]
-        messages = [self._message(fact, alone=len(facts) == 1) for fact in facts]
+        messages = [self._message(fact, in_batch=len(facts) > 1) for fact in facts]
         try:
             stored = await self._player.target.publisher.batch(messages)
         except Fenced:
             return False
         if stored.duplicate and facts[-1].key == ABORTED_KEY:
+            # A service was faster, with an abort of its own.
             return False
         first = stored.sequence - len(facts) + 1
         for sequence, (recorded, fact) in enumerate(zip(move.facts, facts, strict=True), first):
@@ -188,24 +185,9 @@ class _Playing:
         if recorded.fact.key == ABORTED_KEY:
             self._last_abort = sequence
 
-    def _message(self, fact: Fact, *, alone: bool) -> Outgoing:
+    def _message(self, fact: Fact, *, in_batch: bool) -> Outgoing:
         subjects = self._player.target.subjects
-        aborted = subjects.fact(fact.saga, *ABORTED_KEY, fact.sagaid)
-        subject = subjects.checked_fact(fact.saga, *fact.key, fact.sagaid)
-        step, kind = fact.key
-        fence = None
-        if fact.key == STARTED_KEY:
-            fence = Fence(subject)
-        elif fact.key == ABORTED_KEY:
-            pivot = self._plan.definition.pivot
-            if pivot is not None:
-                fence = Fence(subjects.fact(fact.saga, pivot.name, FactKind.COMPLETED, fact.sagaid))
-            elif alone:
-                fence = Fence(aborted, self._last_abort)
-        elif step != SAGA_STEP and (kind in _FENCED or _is_forward_attempt(fact)):
-            fence = Fence(aborted)
-        return outgoing(subject, fact, fence)
-
-
-def _is_forward_attempt(fact: Fact) -> bool:
-    return fact.kind == FactKind.ATTEMPT_FAILED and not fact.data.get("compensation")
+        fence = fence_of(
+            fact, self._plan.definition, subjects, last_abort=self._last_abort, in_batch=in_batch
+        )
+        return outgoing(subjects.checked_fact(fact.saga, *fact.key, fact.sagaid), fact, fence)

@@ -1,7 +1,7 @@
 """Many sagas played side by side, each in its order; what is there already is passed over."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -68,35 +68,23 @@ async def republish(
     """
     await space.isolate(target, wish.let_out, clock)
     plans, served = await _plans(target, recording)
-    passed = {
-        saga_id: _passed_over(saga_id, facts[0].fact.definition, Status.CUT_OFF)
-        for saga_id, facts in recording.sagas.items()
-        if saga_id not in plans
-    }
-    for saga_id in children_of_services(plans):
-        passed[saga_id] = _passed_over(saga_id, plans.pop(saga_id).definition.ref, Status.LEFT)
+    passed = {saga_id: Status.CUT_OFF for saga_id in recording.sagas if saga_id not in plans}
+    passed |= dict.fromkeys(_take_out(plans, children_of_services(plans)), Status.LEFT)
     async with Hearing(target) as hearing:
         sagas = await _attend(hearing, plans)
-        changes = Changes(effects=wish.effects)
-        _require_directives(changes, plans.values())
-        if wish.again:
-            ids = {saga_id: new_saga_id() for saga_id, saga in sagas.items() if saga.said}
-            changes = Changes(ids=ids, effects=wish.effects)
-            sagas |= {saga_id: await hearing.attend(new) for saga_id, new in ids.items()}
-        begins = []
-        for saga_id, saga in sagas.items():
-            if left := missing(plans[saga_id], changes, saga):
-                begins.append(left[0].fact.time)
-            else:
-                passed[saga_id] = _passed_over(saga_id, plans.pop(saga_id).definition.ref, Status.THERE)
+        changes = await _changes(hearing, plans, sagas, wish)
+        left = {saga_id: missing(plans[saga_id], changes, saga) for saga_id, saga in sagas.items()}
+        done = [saga_id for saga_id, facts in left.items() if not facts]
+        passed |= dict.fromkeys(_take_out(plans, done), Status.THERE)
+        told = {saga_id: _passed_over(recording, saga_id, status) for saga_id, status in passed.items()}
         if plans:
-            pace = make_pace(wish.factor, min(begins))
+            pace = make_pace(wish.factor, min(left[saga_id][0].fact.time for saga_id in plans))
             player = Player(
                 target=target, changes=changes, pace=pace, patience_s=wish.patience_s, clock=clock
             )
-            passed |= await _play(player, plans, sagas, wish.at_once, tell)
+            told |= await _play(player, plans, sagas, wish.at_once, tell)
     return Report(
-        served=tuple(sorted(served)), sagas=tuple(passed[saga_id] for saga_id in _in_order(recording))
+        served=tuple(sorted(served)), sagas=tuple(told[saga_id] for saga_id in _in_order(recording))
     )
 
 
@@ -121,8 +109,13 @@ def _in_order(recording: Recording) -> list[str]:
     return sorted(recording.sagas, key=lambda saga_id: recording.sagas[saga_id][0].fact.time)
 
 
-def _passed_over(saga_id: str, definition: str, status: Status) -> Told:
-    return Told(saga_id=saga_id, played_as=saga_id, definition=definition, status=status)
+def _take_out(plans: dict[str, Plan], saga_ids: Iterable[str]) -> list[str]:
+    return [plans.pop(saga_id).saga_id for saga_id in saga_ids]
+
+
+def _passed_over(recording: Recording, saga_id: str, status: Status) -> Told:
+    ref = recording.sagas[saga_id][0].fact.definition
+    return Told(saga_id=saga_id, played_as=saga_id, definition=ref, status=status)
 
 
 def children_of_services(plans: Mapping[str, Plan]) -> list[str]:
@@ -137,11 +130,6 @@ def children_of_services(plans: Mapping[str, Plan]) -> list[str]:
     return list(left)
 
 
-def _require_directives(changes: Changes, plans: Collection[Plan]) -> None:
-    for one in plans:
-        changes.directives(one.start)
-
-
 async def _attend(hearing: Hearing, plans: Collection[str]) -> dict[str, Saga]:
     places = asyncio.Semaphore(_READ_AT_ONCE)
 
@@ -150,6 +138,19 @@ async def _attend(hearing: Hearing, plans: Collection[str]) -> dict[str, Saga]:
             return await hearing.attend(saga_id)
 
     return dict(zip(plans, await asyncio.gather(*map(attend, plans)), strict=True))
+
+
+async def _changes(
+    hearing: Hearing, plans: Mapping[str, Plan], sagas: dict[str, Saga], wish: Wish
+) -> Changes:
+    """How facts are changed; sagas that are there and wanted again get new ids, under which they are attended to."""
+    ids = {saga_id: new_saga_id() for saga_id, saga in sagas.items() if wish.again and saga.said}
+    for saga_id, new in ids.items():
+        sagas[saga_id] = await hearing.attend(new)
+    changes = Changes(ids=ids, effects=wish.effects)
+    for one in plans.values():
+        changes.directives(one.start)
+    return changes
 
 
 async def _play(

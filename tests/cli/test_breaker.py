@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from contracts.breakers import BreakerConfig
+from contracts.breakers import BreakerConfig, Isolation
+from events.breakers import BreakerBucket
+from events.clock import utc_now
 from saga.action import Unavailable
 from saga.api.app import create_app, open_parts
 from saga.api.server import serve_api
@@ -51,6 +53,15 @@ async def cli(running: Running, data: Path) -> AsyncIterator[Cli]:
             while not await parts.log.breakers.recent("operator.mpesa", 1):
                 await asyncio.sleep(0.02)
         yield Cli(api)
+
+
+async def test_a_breaker_is_told_as_shut_where_facts_are_played(cli: Cli, running: Running) -> None:
+    assert [one["shut"] for one in await cli.json("list")] == [False]
+    await BreakerBucket(running.bus).isolate(Isolation(since=utc_now()))
+    async with asyncio.timeout(20):
+        while not (await cli.json("list"))[0]["shut"]:
+            pass
+    assert (await cli.json("show", "operator.mpesa"))["shut"]
 
 
 async def test_a_breaker_is_listed_configured_reset_and_deleted(cli: Cli) -> None:

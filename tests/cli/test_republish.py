@@ -1,7 +1,10 @@
 """`saga replay --into`, run as people run it: as a process, beside services of a namespace of its own."""
 
+import asyncio
 import json
 import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +91,28 @@ async def test_a_recording_is_played_without_its_source(cli: Cli, tmp_path: Path
     assert (await cli.run("export", "sagas", cli.saga_id, "--out", file))[0] == 0
     assert (await cli.json("--file", file))["summary"]["facts"] == 7
     assert (await cli.json("--file", file, "--all"))["summary"]["there"] == 1
+
+
+async def test_a_replay_that_is_stopped_goes_on_when_it_is_begun_again(
+    cli: Cli, dev: Running, tmp_path: Path
+) -> None:
+    _, out, _ = await cli.run("export", "sagas", cli.saga_id)
+    header, definition, *facts = map(json.loads, out.splitlines())
+    for line in facts[3:]:
+        line["fact"]["time"] = "2999-01-01T00:00:00Z"
+    file = tmp_path / "slow.jsonl"
+    file.write_text("\n".join(map(json.dumps, (header, definition, *facts))))
+    slow = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "saga.cli.main", "replay", "--into", cli.dev, "--file", str(file)],
+        *["--speed", "original"],
+        env=cli.environment, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    await dev.stated(cli.saga_id, ("a", "completed"))
+    slow.send_signal(signal.SIGINT)
+    _, err = await slow.communicate()
+    assert (slow.returncode, b"goes on with what is missing" in err) == (130, True)
+    assert len(await dev.facts(cli.saga_id)) == 3
+    assert (await cli.json("--file", str(file)))["summary"]["facts"] == 4
 
 
 async def test_mistakes_are_one_line_and_an_exit_code(cli: Cli, dev: Running) -> None:

@@ -385,3 +385,6 @@ async def test_in_an_isolated_namespace_a_breaker_lets_nobody_through_but_who_is
         pass
     await bucket.isolate(isolation.model_copy(update={"let_out": ("*",)}))
     await until(lambda: not ledger.shuts("op.y"))
+    # Who cannot read what is let out lets nobody out.
+    await bus.publisher.send(f"$KV.{bus.names.breakers}._isolation", b"?", {})
+    await until(lambda: ledger.shuts("op.y"))
