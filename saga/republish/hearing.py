@@ -68,7 +68,10 @@ class Hearing:
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                # Whoever was not heard any more has been told as silent.
+                raise ended
 
     async def attend(self, saga_id: str) -> Saga:
         """What was said of a saga, and from now on what is. Raises ReadFailed."""

@@ -13,6 +13,8 @@ import pytest
 
 from events.bus import Bus
 from events.definitions import Definitions
+from events.embedded import server
+from events.read import read_saga
 from events.settings import BusSettings
 from events.streams import declare
 from tests.commands import saga
@@ -91,6 +93,17 @@ async def test_a_recording_is_played_without_its_source(cli: Cli, tmp_path: Path
     assert (await cli.run("export", "sagas", cli.saga_id, "--out", file))[0] == 0
     assert (await cli.json("--file", file))["summary"]["facts"] == 7
     assert (await cli.json("--file", file, "--all"))["summary"]["there"] == 1
+
+
+async def test_facts_are_played_on_another_server(cli: Cli) -> None:
+    async with server(os.environ, sync_interval="2m") as url:
+        code, out, err = await cli.run(
+            "replay", cli.saga_id, "--into", cli.namespace, "--to", url, "-o", "jsonl"
+        )
+        assert code == 0, err
+        assert json.loads(out)["played"] == 7
+        async with await Bus.connect(BusSettings(url=url, namespace=cli.namespace)) as bus:
+            assert len(await read_saga(bus, cli.saga_id)) == 7
 
 
 async def test_a_replay_that_is_stopped_goes_on_when_it_is_begun_again(
