@@ -1,4 +1,4 @@
-"""Runs `saga` commands as processes of their own, without the second that importing everything takes each of them.
+"""Runs `saga` commands as processes of their own, without the seconds that importing everything takes each of them.
 
 A process that has imported all of it forks one for every command: with its own arguments, environment, folder and
 streams, and a real exit code. That `python -m saga.cli.main` does the same is seen where tests start `saga up`.
@@ -15,34 +15,67 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 _NEEDED = ("saga.cli.remote", "saga.cli.system", "saga.cli.demo", "saga.cli.output", "rich.table", "yaml")
 _KILLED = 137
+# For shells: it hands its streams on, and passes the signals it gets.
+_STAND_IN = """\
+#!{python} -IS
+import json, os, signal, socket, sys
+job = {{"argv": sys.argv, "env": dict(os.environ), "cwd": os.getcwd()}}
+with socket.socket(socket.AF_UNIX) as zygote:
+    zygote.connect({path!r})
+    socket.send_fds(zygote, [json.dumps(job).encode() + b"\\n"], [0, 1, 2])
+    with zygote.makefile() as told:
+        command = int(told.readline())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _: os.kill(command, number))
+        sys.exit(int(told.readline() or {killed}))
+"""
 
 
 async def saga(
     *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, stdin: str = ""
 ) -> tuple[int, str, str]:
     """Run a command; its exit code, and what it wrote to stdout and stderr."""
-    with tempfile.TemporaryDirectory(prefix="saga-command-") as name:
-        folder = Path(name)
-        (folder / "in").write_text(stdin)
-        job = {
-            "argv": ["saga", *arguments],
-            "env": dict(os.environ if env is None else env),
-            "cwd": str(cwd or Path.cwd()),
-            "folder": name,
-        }
-        reader, writer = await asyncio.open_unix_connection(await asyncio.to_thread(_zygote))
-        writer.write(json.dumps(job).encode() + b"\n")
+    job = {
+        "argv": ["saga", *arguments],
+        "env": dict(os.environ if env is None else env),
+        "cwd": str(cwd or Path.cwd()),
+    }
+    path = await asyncio.to_thread(_zygote)
+    with (
+        tempfile.TemporaryFile("w+") as given,
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as err,
+    ):
+        given.write(stdin)
+        given.seek(0)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(path)
+        streams = [stream.fileno() for stream in (given, out, err)]
+        socket.send_fds(connection, [json.dumps(job).encode() + b"\n"], streams)
+        reader, writer = await asyncio.open_unix_connection(sock=connection)
         try:
-            code = await reader.read()
+            _, code = (await reader.read()).split(b"\n", 1)
         finally:
             writer.close()
             await writer.wait_closed()
-        return int(code or _KILLED), (folder / "out").read_text(), (folder / "err").read_text()
+        out.seek(0)
+        err.seek(0)
+        return int(code or _KILLED), out.read(), err.read()
+
+
+def stand_in(folder: Path) -> Path:
+    """A `saga` for the shells of guides, as `.venv/bin/saga` below this folder; the folder it is in."""
+    programs = folder / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "saga").write_text(_STAND_IN.format(python=sys.executable, path=_zygote(), killed=_KILLED))
+    (programs / "saga").chmod(0o755)
+    return programs
 
 
 @cache
@@ -66,12 +99,19 @@ def _zygote() -> str:
 
 
 def _serve(path: str) -> None:
-    from importlib import import_module
+    import gc
 
     for module in _NEEDED:
         import_module(module)
+    from contracts.actions import DOMAINS
     from saga.cli.main import main
+    from saga.domains import domain_actions, domain_api, shipped_definitions
 
+    shipped_definitions()
+    for domain in DOMAINS:
+        domain_actions(domain)
+        domain_api(domain)
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
@@ -87,13 +127,14 @@ def _serve(path: str) -> None:
 
 
 def _run(connection: socket.socket, main: Any) -> None:
-    with connection.makefile("rb") as told:
-        job = json.loads(told.readline())
-    folder = Path(job["folder"])
-    for number, name, flags in ((0, "in", os.O_RDONLY), (1, "out", os.O_WRONLY), (2, "err", os.O_WRONLY)):
-        opened = os.open(folder / name, flags | os.O_CREAT | (os.O_APPEND if number else 0), 0o600)
+    told, streams, _, _ = socket.recv_fds(connection, 1 << 16, 3)
+    while not told.endswith(b"\n"):
+        told += connection.recv(1 << 16)
+    job = json.loads(told)
+    for number, opened in enumerate(streams):
         os.dup2(opened, number)
         os.close(opened)
+    connection.sendall(f"{os.getpid()}\n".encode())
     os.chdir(job["cwd"])
     # As `python -m` has it.
     sys.path[0] = job["cwd"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tests.docs.test_workflows_in_code import ran
+from tests.docs.test_workflows_in_code import saga_alone
 
 WORKFLOW = {
     "name": "double-all",
@@ -35,9 +35,7 @@ WORKFLOW = {
 
 
 async def run(folder: Path, *arguments: str) -> tuple[int, Any, str]:
-    import sys
-
-    code, out, err = await ran(folder, sys.executable, "-m", "saga.cli.main", "run", *arguments, "-o", "json")
+    code, out, err = await saga_alone(folder, "run", *arguments, "-o", "json")
     return code, json.loads(out) if out else None, err
 
 

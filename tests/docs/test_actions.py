@@ -6,7 +6,7 @@ import pytest
 
 from saga import registry
 from tests.docs.test_docs import ROOT, blocks
-from tests.docs.test_workflows_in_code import ran
+from tests.docs.test_workflows_in_code import saga_alone
 
 GUIDE = ROOT / "docs/guides/actions.md"
 
@@ -24,6 +24,6 @@ async def test_its_commands_answer() -> None:
     commands = [line.split("#")[0] for line in blocks(GUIDE, "sh")[0].splitlines() if "--module" not in line]
     for command in commands:
         words = [word.strip('"') for word in command.replace('"exchange rate"', "exchange").split()]
-        code, out, err = await ran(ROOT, sys.executable, "-m", "saga.cli.main", *words[1:])
+        code, out, err = await saga_alone(ROOT, *words[1:])
         assert code == 0, err
         assert "payments.lock" in out or "lock_exchange" in out

@@ -5,11 +5,12 @@ import os
 import re
 import shutil
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
+from tests.commands import stand_in
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 
@@ -19,8 +20,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
     """The environment of a shell whose folder has `.venv`, beside a running `saga up`."""
     if shutil.which("sh") is None:
         pytest.skip("the story is a shell session")
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    stand_in(tmp_path)
     environment = {name: value for name, value in os.environ.items() if name != "NATS_URL"}
     system = await asyncio.create_subprocess_exec(
         ".venv/bin/saga",

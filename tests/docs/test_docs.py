@@ -13,6 +13,7 @@ import pytest
 import typer.main
 
 from saga.cli.main import app
+from tests.commands import stand_in
 from tests.world import Running
 
 ROOT = Path(__file__).parents[2]
@@ -60,12 +61,12 @@ async def test_the_saga_of_the_guide_runs(running: Running) -> None:
 async def test_the_tour_of_the_readme_works_as_pasted(tmp_path: Path) -> None:
     up, *rest = [block for block in blocks(ROOT / "README.md", "sh") if "make demo" not in block]
     assert up.strip() == ".venv/bin/saga up"
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    stand_in(tmp_path)
     environment = {name: value for name, value in os.environ.items() if name != "NATS_URL"}
     system = await asyncio.create_subprocess_exec(
-        ".venv/bin/saga", "up", "--port", "0", cwd=tmp_path, env=environment, stderr=asyncio.subprocess.PIPE
-    )
+        Path(sys.executable).with_name("saga"), "up", "--port", "0",
+        cwd=tmp_path, env=environment, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
     assert system.stderr is not None
     try:
         async with asyncio.timeout(60):

@@ -14,6 +14,7 @@ from events.settings import BusSettings
 from saga import Client, HookEvent, WorkflowBuilder
 from saga.hooks import Stage
 from saga.hooks.audit import open_audit
+from tests.commands import stand_in
 from tests.docs.test_docs import ROOT, blocks
 from tests.world import Running
 
@@ -38,13 +39,15 @@ async def test_the_guide_holds(running: Running, bus_settings: BusSettings, tmp_
         result = await handle.result(timeout_s=20)
     assert result.success
     assert result.steps["sell"].output.receipt.startswith("rehearsal-")
-    environment = {**os.environ, "NATS_URL": bus_settings.url, "SAGA_BUS_NAMESPACE": bus_settings.namespace}
+    environment = {
+        **os.environ, "PATH": f"{stand_in(tmp_path)}{os.pathsep}{os.environ['PATH']}",
+        "NATS_URL": bus_settings.url, "SAGA_BUS_NAMESPACE": bus_settings.namespace,
+    }  # fmt: skip
     for command in blocks(GUIDE, "sh")[0].strip().splitlines():
         told = re.sub(r"(?<=--saga )\S+", handle.saga_id, command)
         process = await asyncio.create_subprocess_exec(
-            "sh", "-c", told.replace("saga ", f"{sys.executable} -m saga.cli.main ", 1), cwd=tmp_path,
-            env={**environment, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            "sh", "-c", told, cwd=tmp_path, env=environment, stderr=asyncio.subprocess.PIPE
+        )
         _, err = await process.communicate()
         assert process.returncode == 0, err.decode()
     assert err.decode().startswith("2 blocks in 1 chains, 0 breaks")

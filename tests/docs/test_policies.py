@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import yaml
@@ -10,7 +9,7 @@ import yaml
 from contracts.policies import Policies
 from contracts.retries import ExponentialRetry
 from tests.docs.test_docs import ROOT, blocks
-from tests.docs.test_workflows_in_code import ran
+from tests.docs.test_workflows_in_code import saga_alone
 
 GUIDE = ROOT / "docs/guides/policies.md"
 
@@ -19,7 +18,7 @@ async def test_the_command_explains_what_the_guide_says(tmp_path: Path) -> None:
     (tmp_path / "letters.py").write_text(blocks(GUIDE, "python")[0])
     command, *rows = blocks(GUIDE, "text")[0].strip().splitlines()
     words = command.split()[2:]
-    code, out, err = await ran(tmp_path, sys.executable, "-m", "saga.cli.main", *words, "-o", "json")
+    code, out, err = await saga_alone(tmp_path, *words, "-o", "json")
     assert code == 0, err
     told = {(one["name"], one["level"], one["source"]): one["value"] for one in json.loads(out)}
     for row in rows:
@@ -30,14 +29,14 @@ async def test_the_command_explains_what_the_guide_says(tmp_path: Path) -> None:
 
 async def test_a_step_and_the_operators_file_are_explained(tmp_path: Path) -> None:
     (tmp_path / "policies.yaml").write_text(blocks(GUIDE, "yaml")[0])
-    explain = [sys.executable, "-m", "saga.cli.main", "policy", "explain", "execute_mmo", "-o", "json"]
+    explain = ["policy", "explain", "execute_mmo", "-o", "json"]
     step = ["--def", "payment-standard", "--step", "execute_mmo", "--file", "policies.yaml"]
-    code, out, err = await ran(tmp_path, *explain, *step)
+    code, out, err = await saga_alone(tmp_path, *explain, *step)
     assert code == 0, err
     told = {one["name"]: (one["value"], one["level"], one["source"]) for one in json.loads(out)}
     assert told["timeout_s"] == (30.0, "step", "step execute_mmo")
     assert told["concurrency"] == (20, "action", "operator's file")
-    code, _, err = await ran(tmp_path, *explain, "--step", "execute_mmo")
+    code, _, err = await saga_alone(tmp_path, *explain, "--step", "execute_mmo")
     assert (code, "give --def and --step" in err) == (2, True)
 
 

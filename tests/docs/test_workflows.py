@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import sys
 from pathlib import Path
 
 from contracts.workflows import compile_workflow, parse_workflow
@@ -11,6 +10,7 @@ from saga.cli.system import running
 from saga.domains import known_templates
 from saga.workflows.changes import _MOVES
 from saga.workflows.templates import filled, read_template
+from tests.commands import stand_in
 from tests.docs.test_docs import ROOT, blocks
 
 GUIDE = ROOT / "docs/guides/workflows.md"
@@ -21,7 +21,7 @@ async def test_the_commands_of_the_guide_work_as_pasted(tmp_path: Path) -> None:
     (tmp_path / "price-orders.yaml").write_text(blocks(GUIDE, "yaml")[0])
     told = []
     async with running(["integrations"], tmp_path / "data", environment=environment) as system:
-        paths = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        paths = f"{stand_in(tmp_path)}{os.pathsep}{environment['PATH']}"
         shown = {"PATH": paths, "SAGA_API_URL": system.api_url, "USER": "ada", "COLUMNS": "200"}
         for block in blocks(GUIDE, "sh"):
             shell = await asyncio.create_subprocess_exec(

@@ -11,6 +11,7 @@ import pytest
 from events.settings import BusSettings
 from saga import SagaDefinition
 from saga.action import Action
+from tests.commands import saga
 from tests.docs.test_docs import ROOT, blocks
 from tests.world import Running
 
@@ -25,6 +26,12 @@ async def ran(folder: Path, *command: str, **told: str) -> tuple[int, str, str]:
     )  # fmt: skip
     out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
+
+
+async def saga_alone(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    """A command in a folder, without a bus."""
+    environment = {name: value for name, value in os.environ.items() if name != "NATS_URL"}
+    return await saga(*arguments, env=environment, cwd=folder)
 
 
 @pytest.fixture
@@ -43,15 +50,15 @@ async def test_the_command_runs_the_same_workflow(folder: Path) -> None:
     command = blocks(GUIDE, "sh")[0].strip().split(" ", 4)
     assert command[:2] == ["saga", "run"]
     given = command[4].strip("'")
-    saga = [sys.executable, "-m", "saga.cli.main", "run", "orders:WORKFLOW"]
-    code, out, err = await ran(folder, *saga, "--input", given)
+    run = ["run", "orders:WORKFLOW"]
+    code, out, err = await saga_alone(folder, *run, "--input", given)
     assert code == 0, err
     assert "ship completed" in err
     assert "success" in out
-    code, out, _ = await ran(folder, *saga, "--input", '{"item": "tea", "express": true}', "-o", "json")
+    code, out, _ = await saga_alone(folder, *run, "--input", '{"item": "tea", "express": true}', "-o", "json")
     assert code == 9
     assert '"status": "compensated"' in out
-    code, _, err = await ran(folder, *saga, "--input", "{}")
+    code, _, err = await saga_alone(folder, *run, "--input", "{}")
     assert code == 2
     assert '"item" is a required property' in err
 
@@ -85,13 +92,13 @@ async def test_the_public_names_are_all_there_and_cost_nothing_until_they_are_us
 
 
 async def test_the_actions_of_a_module_are_listed_and_shown(folder: Path) -> None:
-    saga = [sys.executable, "-m", "saga.cli.main", "actions"]
-    code, out, err = await ran(folder, *saga, "list", "--module", "orders", "--domain", "shop", "-o", "json")
+    listing = ["list", "--module", "orders", "--domain", "shop", "-o", "json"]
+    code, out, err = await saga_alone(folder, "actions", *listing)
     assert code == 0, err
     assert [row["name"] for row in json.loads(out)] == ["shop.reserve", "shop.ship"]
-    code, out, err = await ran(folder, *saga, "show", "ship", "--module", "orders", "-o", "json")
+    code, out, err = await saga_alone(folder, "actions", "show", "ship", "--module", "orders", "-o", "json")
     assert code == 0, err
     assert set(json.loads(out)["input"]["properties"]) == {"reservation", "express"}
-    code, _, err = await ran(folder, *saga, "show", "lock_exchange_rat")
+    code, _, err = await saga_alone(folder, "actions", "show", "lock_exchange_rat")
     assert code == 3
     assert "is it payments.lock_exchange_rate" in err
