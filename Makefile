@@ -6,7 +6,7 @@ PACKAGES := contracts events saga services tests benchmarks
 WORKERS ?= 3
 SAGAS ?= 2000
 
-.PHONY: help demo test check faults cluster bench format golden schemas lock clean
+.PHONY: help demo test check faults cluster simulate bench format golden schemas lock clean
 
 help:
 	@echo "make demo      play the sample payments through everything"
@@ -14,6 +14,7 @@ help:
 	@echo "make check     format, lint, types, imports"
 	@echo "make faults    break a running system (SAGAS=200, FAULT=name, SEED=1)"
 	@echo "make cluster   the same on a cluster of three, short"
+	@echo "make simulate  explore every shipped definition to the end"
 	@echo "make bench     measure: against a hand-written chain, replays, a rebuild"
 	@echo "make format    format the code"
 	@echo "make golden    write the exports that tests compare with"
@@ -41,6 +42,9 @@ faults: $(STAMP)
 
 cluster: $(STAMP)
 	@SAGA_TEST_CLUSTER=1 $(BIN)/python -m pytest -n 0 tests/faults/test_cluster.py
+
+simulate: $(STAMP)
+	@$(BIN)/saga simulate --all
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks

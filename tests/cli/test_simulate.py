@@ -12,18 +12,26 @@ SHIPPED = (
     "payment-liquidity-optimized@1",
 )  # fmt: skip
 
+# `make simulate` explores them to the end, too.
+LARGE = ("casefile-gather@1", "chargeback@1")
+BUDGET = 10_000
+
 
 async def run(*arguments: str) -> tuple[int, str, str]:
     return await saga("simulate", *arguments)
 
 
-async def test_everything_that_is_shipped_is_explored_to_the_end() -> None:
-    code, out, err = await run("--all", "--json")
+async def test_everything_that_is_shipped_is_explored() -> None:
+    code, out, err = await run("--all", "--json", "--max-states", str(BUDGET))
     found = {report["definition"]: report for report in map(json.loads, out.splitlines())}
-    assert (code, err) == (0, "")
+    assert code == 0
     assert found.keys() > set(SHIPPED)
-    assert all(report["complete"] and report["states"] > 10 for report in found.values())
     assert not any(report["violations"] for report in found.values())
+    assert all(
+        report["complete"] and report["states"] > 10 for ref, report in found.items() if ref not in LARGE
+    )
+    assert [found[ref]["states"] >= BUDGET for ref in LARGE] == [True, True]
+    assert err.startswith("2 not explored to the end")
 
 
 async def test_a_file_is_explored_and_a_spent_budget_is_told(tmp_path: Path) -> None:
