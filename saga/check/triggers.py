@@ -19,7 +19,7 @@ _TOLD = ("id", "source", "type", "subject", "time", "data")
 def check_trigger(
     placed: Placed[Trigger], definitions: Iterable[SagaDefinition], now: datetime
 ) -> Iterator[Finding]:
-    """What is wrong with a trigger, of one of these definitions or of another; of several versions, with all of them."""
+    """What is wrong with a trigger, of these definitions or of others; of several versions, with all of them."""
     trigger = placed.content
     problems = trigger_problems(trigger, now)
     for problem in problems:
