@@ -1,7 +1,4 @@
-"""The topology, declared as data and applied by one idempotent step that says what it changed.
-
-Services only bind. Streams of facts refuse deletes, purges and rollups: what was stated stays stated.
-"""
+"""The topology (`events.declared`) applied by one idempotent step that says what it changed. Services only bind."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -15,21 +12,14 @@ from nats.js import api
 from nats.js.errors import KeyWrongLastSequenceError, NotFoundError
 from nats.js.kv import KeyValue
 
-from contracts.facts import MAX_FACT_BYTES
 from contracts.failure import Conflict
-from contracts.offers import OFFER_TTL_S
 from events.bus import Bus
+from events.declared import LOCK_TTL_S, buckets_of, given_up, streams_of
 from events.names import SCHEDULER, TIMEKEEPER, UNDERTAKER
 from events.together import together
 
-_DUPLICATE_WINDOW_S = 600
-FIRINGS_KEPT = 1_000
-"""Of every trigger's history"""
-_LOCK_TTL_S = 30
 _LOCK_POLL_S = 0.05
 _AT_ONCE = 32
-# Room for headers beside the largest fact.
-_MAX_MESSAGE_BYTES = MAX_FACT_BYTES + 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +32,15 @@ class Change:
 
 async def declare(bus: Bus) -> list[Change]:
     """Create or update all streams and buckets; the answer is empty if everything was as declared."""
-    wanted = [_facts(bus, partition) for partition in range(bus.settings.partitions)]
-    wanted += [_dead_letters(bus), _timers(bus)]
-    given_up = [bus.names.given_up(config.name or "") for config in wanted]
-    wanted += [
-        _advisories(bus, given_up),
-        _events(bus),
-        _breaker_events(bus),
-        _firings(bus),
-        _schedules(bus),
-        _trail(bus),
-    ]
-    streams = await together(*(_apply_stream(bus, config) for config in wanted))
+    streams = await together(*(_apply_stream(bus, config) for config in streams_of(bus)))
     consumers = (
         (bus.names.timers, TIMEKEEPER, frozenset({f"{bus.names.timer_root}.due.>"})),
         (bus.names.schedules, SCHEDULER, frozenset({bus.names.schedule_due("*")})),
-        (bus.names.advisories, UNDERTAKER, frozenset(given_up)),
+        (bus.names.advisories, UNDERTAKER, frozenset(given_up(bus))),
     )
     applied = await _apply_all(bus, consumers)
-    buckets = await together(*(_create_bucket(bus, config) for config in _buckets(bus)))
+    buckets = await together(*(_create_bucket(bus, config) for config in buckets_of(bus)))
     return [change for change in (*streams, *applied, *buckets) if change]
-
-
-def _buckets(bus: Bus) -> list[api.KeyValueConfig]:
-    return [
-        _definitions(bus),
-        _breakers(bus),
-        _triggers(bus),
-        _redrives(bus),
-        _locks(bus),
-        _offers(bus),
-        _sessions(bus),
-        _limits(bus),
-        *_workflows(bus),
-    ]
 
 
 async def first_made(bus: Bus) -> datetime | None:
@@ -84,179 +49,6 @@ async def first_made(bus: Bus) -> datetime | None:
         return (await bus.jetstream.stream_info(bus.names.facts(0))).created
     except NotFoundError:
         return None
-
-
-def _facts(bus: Bus, partition: int) -> api.StreamConfig:
-    return api.StreamConfig(
-        name=bus.names.facts(partition),
-        subjects=[bus.subjects.partition(partition)],
-        max_age=bus.settings.max_age_s,
-        max_msg_size=_MAX_MESSAGE_BYTES,
-        duplicate_window=_DUPLICATE_WINDOW_S,
-        num_replicas=bus.settings.replicas,
-        max_consumers=5000,
-        allow_direct=True,
-        allow_atomic=True,
-        deny_delete=True,
-        deny_purge=True,
-    )
-
-
-def _dead_letters(bus: Bus) -> api.StreamConfig:
-    return api.StreamConfig(
-        name=bus.names.dead_letters,
-        subjects=[f"{bus.names.dead_letter_root}.>"],
-        max_age=bus.settings.max_age_s,
-        num_replicas=bus.settings.replicas,
-        duplicate_window=_DUPLICATE_WINDOW_S,
-        allow_direct=True,
-    )
-
-
-def _advisories(bus: Bus, subjects: list[str]) -> api.StreamConfig:
-    return api.StreamConfig(
-        name=bus.names.advisories,
-        subjects=subjects,
-        retention=api.RetentionPolicy.WORK_QUEUE,
-        num_replicas=bus.settings.replicas,
-        duplicate_window=_DUPLICATE_WINDOW_S,
-    )
-
-
-def _timers(bus: Bus) -> api.StreamConfig:
-    return api.StreamConfig(
-        name=bus.names.timers,
-        subjects=[f"{bus.names.timer_root}.at.>", f"{bus.names.timer_root}.due.>"],
-        # Neither age nor number may end a timer.
-        num_replicas=bus.settings.replicas,
-        duplicate_window=_DUPLICATE_WINDOW_S,
-        allow_direct=True,
-        allow_msg_schedules=True,
-        # Comes with the schedules: a timer replaces the one before it.
-        allow_rollup_hdrs=True,
-    )
-
-
-def _events(bus: Bus) -> api.StreamConfig:
-    return api.StreamConfig(
-        name=bus.names.events,
-        subjects=[f"{bus.subjects.events_root}.*.*.*", f"{bus.names.outbox_root}.*"],
-        max_age=bus.settings.max_age_s,
-        max_msg_size=_MAX_MESSAGE_BYTES,
-        duplicate_window=_DUPLICATE_WINDOW_S,
-        num_replicas=bus.settings.replicas,
-        allow_direct=True,
-        # Events and the outbox's marker are stored together or not at all.
-        allow_atomic=True,
-        deny_delete=True,
-        deny_purge=True,
-    )
-
-
-def _breaker_events(bus: Bus) -> api.StreamConfig:
-    return api.StreamConfig(
-        name=bus.names.breaker_events,
-        subjects=[f"{bus.names.breaker_root}.>"],
-        max_age=bus.settings.max_age_s,
-        duplicate_window=_DUPLICATE_WINDOW_S,
-        num_replicas=bus.settings.replicas,
-        allow_direct=True,
-        deny_delete=True,
-        deny_purge=True,
-    )
-
-
-def _breakers(bus: Bus) -> api.KeyValueConfig:
-    return api.KeyValueConfig(
-        bucket=bus.names.breakers, history=1, replicas=bus.settings.replicas, direct=True
-    )
-
-
-def _firings(bus: Bus) -> api.StreamConfig:
-    return api.StreamConfig(
-        name=bus.names.firings,
-        subjects=[bus.names.firing("*")],
-        max_age=bus.settings.max_age_s,
-        max_msgs_per_subject=FIRINGS_KEPT,
-        duplicate_window=_DUPLICATE_WINDOW_S,
-        num_replicas=bus.settings.replicas,
-        allow_direct=True,
-        deny_delete=True,
-    )
-
-
-def _schedules(bus: Bus) -> api.StreamConfig:
-    return api.StreamConfig(
-        name=bus.names.schedules,
-        subjects=[bus.names.schedule_armed("*"), bus.names.schedule_due("*")],
-        # A trigger has one time ahead of it, and one that is due.
-        max_msgs_per_subject=1,
-        num_replicas=bus.settings.replicas,
-        duplicate_window=_DUPLICATE_WINDOW_S,
-        allow_direct=True,
-        allow_msg_schedules=True,
-        allow_rollup_hdrs=True,
-    )
-
-
-def _triggers(bus: Bus) -> api.KeyValueConfig:
-    return api.KeyValueConfig(
-        bucket=bus.names.triggers, history=1, replicas=bus.settings.replicas, direct=True
-    )
-
-
-def _redrives(bus: Bus) -> api.KeyValueConfig:
-    return api.KeyValueConfig(
-        bucket=bus.names.redrives, history=1, replicas=bus.settings.replicas, direct=True
-    )
-
-
-def _definitions(bus: Bus) -> api.KeyValueConfig:
-    return api.KeyValueConfig(
-        bucket=bus.names.definitions, history=1, replicas=bus.settings.replicas, direct=True
-    )
-
-
-def _workflows(bus: Bus) -> list[api.KeyValueConfig]:
-    return [
-        api.KeyValueConfig(bucket=bucket, history=1, replicas=bus.settings.replicas, direct=True)
-        for bucket in (bus.names.workflows, bus.names.workflow_versions)
-    ]
-
-
-def _offers(bus: Bus) -> api.KeyValueConfig:
-    return api.KeyValueConfig(
-        bucket=bus.names.offers, history=1, ttl=OFFER_TTL_S, replicas=bus.settings.replicas, direct=True
-    )
-
-
-def _limits(bus: Bus) -> api.KeyValueConfig:
-    return api.KeyValueConfig(bucket=bus.names.limits, history=1, replicas=bus.settings.replicas, direct=True)
-
-
-def _sessions(bus: Bus) -> api.KeyValueConfig:
-    return api.KeyValueConfig(
-        bucket=bus.names.sessions, history=1, replicas=bus.settings.replicas, direct=True
-    )
-
-
-def _trail(bus: Bus) -> api.StreamConfig:
-    return api.StreamConfig(
-        name=bus.names.trail,
-        subjects=[f"{bus.names.trail_root}.*"],
-        # Kept for ever: a trail without its beginning proves nothing.
-        duplicate_window=_DUPLICATE_WINDOW_S,
-        num_replicas=bus.settings.replicas,
-        allow_direct=True,
-        deny_delete=True,
-        deny_purge=True,
-    )
-
-
-def _locks(bus: Bus) -> api.KeyValueConfig:
-    return api.KeyValueConfig(
-        bucket=bus.names.locks, history=1, ttl=_LOCK_TTL_S, replicas=bus.settings.replicas, direct=True
-    )
 
 
 async def _apply_stream(bus: Bus, wanted: api.StreamConfig) -> Change | None:
@@ -392,9 +184,9 @@ async def topology_lock(bus: Bus) -> AsyncIterator[None]:
 
 
 async def _acquire(bucket: KeyValue) -> int:
-    for _ in range(int(2 * _LOCK_TTL_S / _LOCK_POLL_S)):
+    for _ in range(int(2 * LOCK_TTL_S / _LOCK_POLL_S)):
         try:
             return await bucket.create("topology", b"held")
         except KeyWrongLastSequenceError:
             await asyncio.sleep(_LOCK_POLL_S)
-    raise Conflict(f"another process has held the topology lock for {2 * _LOCK_TTL_S} s")
+    raise Conflict(f"another process has held the topology lock for {2 * LOCK_TTL_S} s")
