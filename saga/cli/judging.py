@@ -1,11 +1,10 @@
 """What `saga what-if` judges: recorded sagas from the stream or a file, against what is changed."""
 
 import os
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from contracts.actions import DOMAINS, domain_actions
@@ -13,20 +12,15 @@ from contracts.definition import SagaDefinition
 from contracts.facts import Recorded
 from contracts.failure import InvalidContract, NotFound
 from events.bus import Bus
-from events.clock import utc_now
 from events.definitions import Definitions
 from events.settings import BusSettings
 from saga.cli.recordings import is_file, read_definition, read_file, shipped_definition
 from saga.exporting import Chosen, stories
 from saga.policies import read_policies
-from saga.replay import read_until
 from saga.rerun.ground import Ground
 from saga.rerun.modules import load_actions
 from saga.service import ServiceSettings
 from saga.whatif import Change, Verdict, judge
-
-_DURATION = re.compile(r"(\d+)([smhd])")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +30,6 @@ class Wanted:
     saga_id: str | None
     since: datetime | None
     file: str | None
-
-
-def read_since(text: str | None) -> datetime | None:
-    """A duration before now, as in 24h, or an instant. Raises InvalidContract."""
-    if text is None:
-        return None
-    if found := _DURATION.fullmatch(text):
-        return utc_now() - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
-    instant = read_until(text)
-    if not isinstance(instant, datetime):
-        raise InvalidContract(f"{text!r} is neither a duration, as in 24h, nor an instant")
-    return instant
 
 
 async def judged(

@@ -12,7 +12,7 @@ from saga.cli.output import Format, say, write
 
 SagaIds = Annotated[list[str] | None, typer.Argument(help="These sagas; without any, the filters choose.")]
 OfDefinition = Annotated[str | None, typer.Option("--def", help="Only sagas of name or name@version.")]
-Since = Annotated[str | None, typer.Option(help="Only sagas that began at or after: 2026-01-31T08:00:00Z")]
+Since = Annotated[str | None, typer.Option(help="Only sagas that began since: 24h, 30m, 7d, or an instant.")]
 Before = Annotated[str | None, typer.Option(help="Only sagas that began before.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Into this file, compressed if it ends in .zst.")]
 Redact = Annotated[list[str] | None, typer.Option(help="Another field to take out; may be given again.")]
@@ -37,6 +37,7 @@ def export(
     Reads the bus in NATS_URL and changes nothing.
     """
     from contracts.failure import InvalidContract
+    from saga.cli.moments import moment_of
     from saga.cli.session import run
     from saga.exporting import Chosen
     from saga.hooks.redaction import Redactor
@@ -44,7 +45,7 @@ def export(
     if plain and redact:
         raise InvalidContract("--no-redaction takes nothing out: leave --redact out")
     chosen = Chosen(
-        saga_ids=tuple(saga_id or ()), definition=definition, since=_instant(since), before=_instant(before)
+        saga_ids=tuple(saga_id or ()), definition=definition, since=moment_of(since), before=moment_of(before)
     )
     redactor = None if plain else Redactor(fields=frozenset(redact or ()))
     with _writer(out) as tell:
@@ -121,17 +122,3 @@ def _writer(out: Path | None) -> Iterator[Any]:
         raise
     beside.replace(out)
     say(f"in {out}")
-
-
-def _instant(text: str | None) -> Any:
-    from datetime import datetime
-
-    from contracts.failure import InvalidContract
-    from saga.replay import read_until
-
-    if text is None:
-        return None
-    instant = read_until(text)
-    if not isinstance(instant, datetime):
-        raise InvalidContract(f"{text!r} is no instant with its zone, as in 2026-01-31T12:00:00Z")
-    return instant

@@ -45,6 +45,7 @@ def what_if(
     """
     from contracts.failure import InvalidContract
     from saga.cli import judging, verdicts
+    from saga.cli.moments import moment_of
     from saga.cli.session import run
 
     if (saga_id is None) != every:
@@ -53,7 +54,7 @@ def what_if(
         raise InvalidContract("say what is changed: --definition, --handlers, or both")
     if database_url and not handlers:
         raise InvalidContract("--database-url is for handlers: give --handlers, too")
-    wanted = judging.Wanted(saga_id=saga_id, since=judging.read_since(since), file=file)
+    wanted = judging.Wanted(saga_id=saga_id, since=moment_of(since), file=file)
     verdict = run(judging.judged(wanted, definition, handlers or [], database_url))
     if saga_id is not None:
         verdicts.show_one(saga_id, verdict, output, run_again=bool(handlers))
