@@ -60,7 +60,7 @@ def test_what_is_stated_can_be_taken_as_what_it_is(contract: ActionContract) -> 
         (Pair, Pair), (Tree, Tree), (Money | str, Money), (int | None, datetime | None), (list[Any], list[Money]),
         (Strict, Pair), (Pair, Strict),
     ],
-    ids=str,
+    ids=lambda of: getattr(of, "__name__", str(of)) if of is not Amount else "Amount",
 )  # fmt: skip
 def test_what_may_be_taken_is_left_alone(source: Any, target: Any) -> None:
     assert misfit(given(source), taken(target)) == ""
@@ -80,7 +80,7 @@ def test_what_may_be_taken_is_left_alone(source: Any, target: Any) -> None:
         (Wide, Strict, "a field 'two', which is not taken"),
         (dict[Literal["one"], list[int]] | None, str, "null or object, where string is expected"),
     ],
-    ids=str,
+    ids=lambda of: getattr(of, "__name__", str(of)) if of is not Amount else "Amount",
 )
 def test_what_cannot_be_taken_is_said_with_the_reason(source: Any, target: Any, why: str) -> None:
     assert misfit(given(source), taken(target)) == why
