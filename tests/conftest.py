@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import threading
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from functools import cache
@@ -14,8 +15,8 @@ import httpcore2
 import pytest
 import structlog
 from sqlalchemy import text
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from contracts.ids import new_saga_id
 from events.bus import Bus
@@ -31,6 +32,7 @@ _NATS_PORT = 4222
 _MEMORY = Path("/dev/shm")
 _ENOUGH_BYTES = 2 * 1024**3
 _YOUNG_OBJECTS = 50_000
+_FREE_DATABASES: dict[str, list[str]] = defaultdict(list)
 
 
 def _work_in_memory() -> None:
@@ -189,13 +191,29 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def own_database(postgres_url: str) -> AsyncIterator[str]:
-    """A new database on the server, gone at the end."""
-    name = f"t{new_saga_id().replace('-', '')}"
-    server = create_async_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    """An empty database on the server. It is emptied and used again: to make one takes a quarter of a second."""
+    free = _FREE_DATABASES[postgres_url]
+    async with _autocommitting(make_url(postgres_url)) as server:
+        if not free:
+            free.append(f"t{new_saga_id().replace('-', '')}")
+            await server.execute(text(f"CREATE DATABASE {free[-1]}"))
+        url = make_url(postgres_url).set(database=free.pop())
+        yield url.render_as_string(hide_password=False)
+        await server.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+            {"name": url.database},
+        )
+    async with _autocommitting(url) as left:
+        await left.execute(text("DROP SCHEMA public CASCADE"))
+        await left.execute(text("CREATE SCHEMA public"))
+    free.append(str(url.database))
+
+
+@asynccontextmanager
+async def _autocommitting(url: URL) -> AsyncIterator[AsyncConnection]:
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
     try:
-        async with server.connect() as connection:
-            await connection.execute(text(f"CREATE DATABASE {name}"))
-            yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-            await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        async with engine.connect() as connection:
+            yield connection
     finally:
-        await server.dispose()
+        await engine.dispose()

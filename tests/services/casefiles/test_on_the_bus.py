@@ -20,6 +20,7 @@ from saga.client import StartOptions
 from saga.domains import domain_actions
 from saga.service import ServiceSettings, serve
 from saga.state import SagaState, SagaStatus
+from saga.topology import consumers_for
 from services.casefiles.definitions import ANALYSIS, DEFINITIONS, GATHER, SETUP
 from services.casefiles.sample import CLERK, GUEST, MAILBOX, PARTNER, Case, cases
 from services.casefiles.steps.create_casefile import NOBODY
@@ -76,8 +77,7 @@ class Office:
 @asynccontextmanager
 async def open_office(running: Running, environment: dict[str, str]) -> AsyncIterator[Office]:
     """The office, its mailbox and drive being where the environment says."""
-    for definition in DEFINITIONS:
-        await running.publish(definition)
+    await running.definitions.publish_all(DEFINITIONS, consumers_for)
     settings = ServiceSettings(data=running.data, grace_s=0)
     actions = [*domain_actions("casefiles"), wait]
     async with serve(actions, running.bus, running.definitions, settings, environment=environment):

@@ -207,8 +207,7 @@ async def serving(
     bus: Bus, definitions: Definitions, market: Marketplace, settings: ServiceSettings, **more: str
 ) -> AsyncIterator[Claims]:
     """The claims services and their HTTP API, with webhooks from the marketplace that is being served."""
-    for definition in DEFINITIONS:
-        await definitions.publish(definition, consumers_for)
+    await definitions.publish_all(DEFINITIONS, consumers_for)
     environment = {
         "NATS_URL": bus.settings.url,
         "SAGA_BUS_NAMESPACE": bus.settings.namespace,

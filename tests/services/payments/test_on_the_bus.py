@@ -86,8 +86,7 @@ async def payments(
     own_sandbox_url: str,
     own_operators: httpx2.AsyncClient,
 ) -> AsyncIterator[Payments]:
-    for definition in (*DEFINITIONS, impatient()):
-        await definitions.publish(definition, consumers_for)
+    await definitions.publish_all((*DEFINITIONS, impatient()), consumers_for)
     settings = ServiceSettings(data=tmp_path / "data")
     environment = {"SAGA_OPERATOR_URL": own_sandbox_url}
     async with serve(domain_actions("payments"), bus, definitions, settings, environment=environment):

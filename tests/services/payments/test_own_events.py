@@ -38,8 +38,7 @@ async def settings(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 async def payments(
     running: Running, bus: Bus, definitions: Definitions, settings: ServiceSettings, own_sandbox_url: str
 ) -> AsyncIterator[Running]:
-    for definition in DEFINITIONS:
-        await definitions.publish(definition, consumers_for)
+    await definitions.publish_all(DEFINITIONS, consumers_for)
     environment = {"SAGA_OPERATOR_URL": own_sandbox_url}
     async with serve(domain_actions("payments"), bus, definitions, settings, environment=environment):
         yield running
