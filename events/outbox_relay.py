@@ -96,10 +96,11 @@ class Relay:
         wait_s, retry_s = 0.0, _FIRST_RETRY_S
         while True:
             try:
+                held_s: float | None = None
                 if await self._woken(wait_s):
                     held_s = await self.drain()
                     await self._purge()
-                    wait_s = self._settings.poll_s if held_s is None else held_s
+                wait_s = self._settings.poll_s if held_s is None else held_s
                 retry_s = _FIRST_RETRY_S
             except Exception as error:
                 self._marker = None

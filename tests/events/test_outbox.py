@@ -4,6 +4,7 @@ import asyncio
 import socket
 import sys
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import delete, select, update
 
 from contracts.failure import Conflict, InvalidContract
 from events.bus import Bus
-from events.clock import utc_now
+from events.clock import monotonic, utc_now
 from events.database import Database, make_engine
 from events.names import MSG_ID
 from events.outbox import LANE, MESSAGES, Outbox
@@ -75,6 +76,22 @@ async def test_a_commit_wakes_the_relay(bus: Bus, outbox: Outbox, database: Data
         for number in range(3):
             await add(outbox, database, number)
             await until_published(bus, list(range(number + 1)))
+
+
+async def test_a_relay_with_nothing_to_do_asks_no_more_often_than_it_polls(
+    bus: Bus, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: asyncio.Queue[float] = asyncio.Queue()
+    anything_unsent = outbox.anything_unsent
+
+    async def noted() -> bool:
+        asked.put_nowait(monotonic())
+        return await anything_unsent()
+
+    monkeypatch.setattr(outbox, "anything_unsent", noted)
+    async with Relay(bus, outbox, RelaySettings(poll_s=0.1)):
+        times = [await asyncio.wait_for(asked.get(), 20) for _ in range(4)]
+    assert all(later - earlier >= 0.09 for earlier, later in pairwise(times))
 
 
 async def test_what_is_rolled_back_is_never_published(bus: Bus, outbox: Outbox, database: Database) -> None:
