@@ -15,9 +15,10 @@ from contracts.directives import Directives, Redrives, directives_of
 from contracts.facts import ABORTED_KEY, Fact, FactKey, FactKind, Recorded
 from contracts.failure import InvalidContract
 from contracts.ids import new_saga_id
-from contracts.subjects import SAGA_STEP
+from contracts.subjects import SAGA_STEP, Subjects
 from saga.republish.answers import differences, instead
 from saga.republish.changes import Changes
+from saga.republish.fences import fence_of
 from saga.republish.pace import Pace, factor_of
 from saga.republish.plan import Move, Plan, plan
 from saga.republish.playing import children_of_services
@@ -230,6 +231,28 @@ def test_a_played_fact_says_that_its_saga_runs_dry_and_keeps_what_else_goes_with
     unknown = fact.model_copy(update={"directives": '{"moon": "full"}'})
     with pytest.raises(InvalidContract, match="directives of a fact"):
         Changes(effects=True).directives(unknown)
+
+
+def fence(
+    text: str, of: SagaDefinition = FORK, *, in_batch: bool = False, **data: Any
+) -> tuple[str, int] | None:
+    """The step and kind that a fact is fenced on, and at which sequence; another abort was played as #7."""
+    (*_, recorded) = changed(told(text), -1, **data) if text != "_saga.started" else told()
+    found = fence_of(recorded.fact, of, Subjects(), last_abort=7, in_batch=in_batch)
+    return (".".join(found.subject.split(".")[3:5]), found.sequence) if found else None
+
+
+def test_facts_are_stored_under_the_fences_of_those_who_stated_them_first() -> None:
+    assert fence("_saga.started") == ("_saga.started", 0)
+    for kind in ("started", "completed", "skipped", "failed", "suspended", "held", "attempt_failed"):
+        assert fence(f"b.{kind}") == ("_saga.aborted", 0)
+    for text in ("b.compensated", "b.stood_down", "b.woken", "b.signalled", "_saga.paused"):
+        assert fence(text) is None
+    assert fence("b.attempt_failed", compensation=True) is None
+    assert fence("_saga.aborted") == ("_saga.aborted", 7)
+    assert fence("_saga.aborted", in_batch=True) is None
+    pivot = next(one for one in CORPUS if one.name == "fork-pivot")
+    assert fence("_saga.aborted", pivot) == fence("_saga.aborted", pivot, in_batch=True) == ("b.completed", 0)
 
 
 def test_a_speed_is_original_max_or_a_factor() -> None:
