@@ -70,11 +70,13 @@ async def saga(
 
 
 def stand_in(folder: Path) -> Path:
-    """A `saga` for the shells of guides, as `.venv/bin/saga` below this folder; the folder it is in."""
+    """A `saga` for the shells of guides, as `.venv/bin/saga` below this folder, and `faststream` as it is; the folder
+    they are in."""
     programs = folder / ".venv" / "bin"
     programs.mkdir(parents=True)
     (programs / "saga").write_text(_STAND_IN.format(python=sys.executable, path=_zygote(), killed=_KILLED))
     (programs / "saga").chmod(0o755)
+    (programs / "faststream").symlink_to(Path(sys.executable).with_name("faststream"))
     return programs
 
 
