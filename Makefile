@@ -29,7 +29,7 @@ demo: $(STAMP)
 	@$(BIN)/saga demo payments
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n $(WORKERS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check $(PACKAGES)

@@ -33,6 +33,10 @@ class Cli:
         return json.loads(out)
 
 
+# One process runs all of them: then one system is enough.
+pytestmark = pytest.mark.xdist_group("cli")
+
+
 @pytest.fixture(scope="module")
 async def cli(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cli]:
     """A whole system, started by `saga up` and stopped by SIGTERM."""
