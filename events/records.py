@@ -1,7 +1,8 @@
 """Records in a KV bucket, one key each: read from the leader, written by compare-and-set, watched."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -81,3 +82,51 @@ class RecordBucket[Record: BaseModel]:
         except InvalidContract as error:
             log.error("bucket.unreadable", subject=message.subject, reason=str(error))
             return None
+
+
+class Known[Record: BaseModel]:
+    """What this process knows of a bucket: the newest it has heard, read or written of every record."""
+
+    def __init__(self, bucket: RecordBucket[Record], key_of: Callable[[Record], str]) -> None:
+        self._bucket = bucket
+        self._key_of = key_of
+        self._by_key: dict[str, Kept[Record]] = {}
+        self._ready = asyncio.Event()
+
+    def get(self, key: str) -> Kept[Record] | None:
+        """The record of a key, if this process has heard of it."""
+        return self._by_key.get(key)
+
+    def all(self) -> list[Kept[Record]]:
+        """Every record, by key."""
+        return [kept for _, kept in sorted(self._by_key.items())]
+
+    def learn(self, kept: Kept[Record]) -> None:
+        """What was read or written; nothing, if something newer is known."""
+        key = self._key_of(kept.record)
+        known = self._by_key.get(key)
+        if known is None or known.revision < kept.revision:
+            self._by_key[key] = kept
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """With all there is now, and from then on what changes."""
+        watching = asyncio.create_task(self._watch(), name="known records")
+        ready = asyncio.create_task(self._ready.wait())
+        try:
+            await asyncio.wait({ready, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                await watching
+            yield
+        finally:
+            ready.cancel()
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+    async def _watch(self) -> None:
+        async for found in self._bucket.watch():
+            for kept in found:
+                self.learn(kept)
+            if not found:
+                self._ready.set()

@@ -1,6 +1,5 @@
 """The triggers there are: created, changed, switched on and off. One writer at a time, by compare-and-set."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Self
@@ -11,6 +10,7 @@ from contracts.triggers import EventTrigger, InvalidTrigger, Trigger, TriggerRec
 from events.bus import Bus
 from events.clock import Clock, utc_now
 from events.definitions import Definitions
+from events.records import Known
 from events.triggers import KeptTrigger, TriggerBucket, listen_no_more, stream_of
 from saga.triggers.checking import check_trigger
 from saga.triggers.force import put_in_force
@@ -30,35 +30,26 @@ class Triggers:
         self._definitions = definitions
         self._clock = clock
         self._bucket = TriggerBucket(bus)
-        self._known: dict[str, KeptTrigger] = {}
-        self._ready = asyncio.Event()
+        self._known = Known(self._bucket, lambda record: record.trigger.name)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, bus: Bus, catalogue: Catalogue, definitions: Definitions) -> AsyncIterator[Self]:
         """The triggers, with all there are now, and from then on what changes."""
         triggers = cls(bus, catalogue, definitions)
-        watching = asyncio.create_task(triggers._watch(), name="triggers")
-        try:
-            ready = asyncio.create_task(triggers._ready.wait())
-            await asyncio.wait({ready, watching}, return_when=asyncio.FIRST_COMPLETED)
-            ready.cancel()
+        async with triggers._known.following():
             yield triggers
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
 
     def all(self) -> list[KeptTrigger]:
         """Every trigger this process knows of, by name."""
-        return [kept for _, kept in sorted(self._known.items()) if not kept.record.deleted]
+        return [kept for kept in self._known.all() if not kept.record.deleted]
 
     async def get(self, name: str) -> KeptTrigger:
         """The trigger as it is on the server. Raises NotFound."""
         kept = await self._bucket.read(name)
         if kept is None or kept.record.deleted:
             raise NotFound(f"no trigger {name}")
-        self._learn(kept)
+        self._known.learn(kept)
         return kept
 
     async def create(self, trigger: Trigger, words: Words) -> KeptTrigger:
@@ -123,7 +114,7 @@ class Triggers:
 
     async def _write(self, record: TriggerRecord, over: int, before: Trigger | None = None) -> KeptTrigger:
         kept = await self._bucket.write(record.trigger.name, record, over)
-        self._learn(kept)
+        self._known.learn(kept)
         after = record.trigger
         if (
             isinstance(before, EventTrigger)
@@ -142,16 +133,3 @@ class Triggers:
             except InvalidContract as error:
                 place = "/subject" if trigger.subject else "/event"
                 raise InvalidTrigger(trigger.name, [Problem(place, str(error))]) from error
-
-    def _learn(self, kept: KeptTrigger) -> None:
-        name = kept.record.trigger.name
-        known = self._known.get(name)
-        if known is None or known.revision < kept.revision:
-            self._known[name] = kept
-
-    async def _watch(self) -> None:
-        async for found in self._bucket.watch():
-            for kept in found:
-                self._learn(kept)
-            if not found:
-                self._ready.set()

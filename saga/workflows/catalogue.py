@@ -6,7 +6,6 @@ revision they were read at: of two writers one is told that it is late. An execu
 version it started with; nothing done here touches it.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from events.bus import Bus
 from events.clock import Clock, utc_now
 from events.definitions import Definitions
 from events.read import read_saga
+from events.records import Known
 from events.workflows import Entry, WorkflowBucket
 from saga.client import InvalidInput, SagaClient, StartedSaga, StartOptions, saga_id_of
 from saga.workflows.changes import activated, noted, with_version
@@ -59,39 +59,30 @@ class Catalogue:
         self._client = client
         self._clock = clock
         self._bucket = WorkflowBucket(bus)
-        self._entries: dict[str, Entry] = {}
-        self._ready = asyncio.Event()
+        self._known = Known(self._bucket, lambda record: record.name)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, bus: Bus, definitions: Definitions, client: SagaClient) -> AsyncIterator[Self]:
         """The catalogue, with all there is in it now, and from then on what changes."""
         catalogue = cls(bus, definitions, client)
-        watching = asyncio.create_task(catalogue._watch(), name="workflows")
-        try:
-            ready = asyncio.create_task(catalogue._ready.wait())
-            await asyncio.wait({ready, watching}, return_when=asyncio.FIRST_COMPLETED)
-            ready.cancel()
+        async with catalogue._known.following():
             yield catalogue
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
 
     def all(self) -> list[Entry]:
         """Every workflow this process knows of, by name; deleted ones, too."""
-        return [entry for _, entry in sorted(self._entries.items())]
+        return self._known.all()
 
     def find(self, name: str) -> Entry | None:
         """The workflow as this process knows it, deleted or not."""
-        return self._entries.get(name)
+        return self._known.get(name)
 
     async def get(self, name: str, *, deleted: bool = False) -> Entry:
         """The workflow as it is on the server. Raises NotFound; for a deleted one, too, unless told otherwise."""
         entry = await self._bucket.read(name)
         if entry is None or (entry.record.deleted and not deleted):
             raise NotFound(f"no workflow {name}")
-        self._learn(entry)
+        self._known.learn(entry)
         return entry
 
     async def document(self, name: str, number: int) -> dict[str, Any]:
@@ -185,7 +176,7 @@ class Catalogue:
         Raises NotFound, Conflict if the workflow is not active.
         """
         name, _, wanted = name.partition("@")
-        entry = self._entries.get(name) or await self._bucket.read(name)
+        entry = self._known.get(name) or await self._bucket.read(name)
         if entry is None or entry.record.deleted:
             raise NotFound(f"no workflow {name}")
         record = entry.record
@@ -223,7 +214,7 @@ class Catalogue:
         self, definition: str, input: dict[str, Any], options: StartOptions | None = None
     ) -> StartedSaga:
         """As `execute` for workflows of the catalogue, as `SagaClient.start` for all other definitions."""
-        known = definition.partition("@")[0] in self._entries
+        known = self._known.get(definition.partition("@")[0])
         return await (self.execute if known else self._client.start)(definition, input, options)
 
     async def started_as(self, saga_id: str) -> str:
@@ -260,18 +251,6 @@ class Catalogue:
         return noted(changed, RecordChange(at=self._clock(), what=what, by=words.by, reason=words.reason))
 
     async def _write(self, record: WorkflowRecord, over: int) -> Entry:
-        entry = await self._bucket.write(record, over)
-        self._learn(entry)
+        entry = await self._bucket.write(record.name, record, over)
+        self._known.learn(entry)
         return entry
-
-    def _learn(self, entry: Entry) -> None:
-        known = self._entries.get(entry.record.name)
-        if known is None or known.revision < entry.revision:
-            self._entries[entry.record.name] = entry
-
-    async def _watch(self) -> None:
-        async for entries in self._bucket.watch():
-            for entry in entries:
-                self._learn(entry)
-            if not entries:
-                self._ready.set()
