@@ -11,11 +11,18 @@ from contracts.facts import STARTED_KEY, Recorded
 from contracts.failure import Conflict
 from saga.redriving.plan import Plan, merged, plan, taken_over_facts
 from saga.scope import carry
-from saga.simulate import Walked
+from saga.simulate import Faults, Walked
 from saga.simulate.corpus import definition as shaped
 from saga.state import StepStatus
-from tests.model.test_walks import SEEDS, definitions, walked
+from tests.model.test_walks import SEEDS, definitions
+from tests.model.test_walks import walked as walked_with
 from tests.saga.test_replay import facts
+
+FAULTS = Faults(retries=True, undo_failures=True)
+
+
+def walked(definition: SagaDefinition, seed: int) -> Walked:
+    return walked_with(definition, seed, FAULTS)
 
 
 def planned(definition: SagaDefinition, end: Walked, *from_steps: str) -> Plan | None:
@@ -25,7 +32,7 @@ def planned(definition: SagaDefinition, end: Walked, *from_steps: str) -> Plan |
         return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(definition=definitions(), seed=SEEDS, data=st.data())
 def test_no_effect_that_stands_happens_again_and_none_that_is_needed_is_missing(
     definition: SagaDefinition, seed: int, data: st.DataObject
@@ -47,7 +54,7 @@ def test_no_effect_that_stands_happens_again_and_none_that_is_needed_is_missing(
             assert not end.effects[name].live, f"{name} would happen twice"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(definition=definitions(), seed=SEEDS)
 def test_without_a_choice_a_redrive_begins_where_it_must(definition: SagaDefinition, seed: int) -> None:
     end = walked(definition, seed)
@@ -59,7 +66,7 @@ def test_without_a_choice_a_redrive_begins_where_it_must(definition: SagaDefinit
     assert found.from_steps, "a saga that failed has something to run again"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(definition=definitions(), seed=SEEDS)
 def test_what_is_taken_over_carries_what_it_carried(definition: SagaDefinition, seed: int) -> None:
     end = walked(definition, seed)
