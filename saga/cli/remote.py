@@ -3,13 +3,14 @@
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from contracts.failure import InvalidContract, NotFound
 from saga.remote.transport import Transport, route
+from saga.workflows.text import Form, InvalidText, read_all, read_one
 
 _OVER = {"completed", "compensated", "failed", "waiting"}
 
@@ -114,24 +115,33 @@ def read_json(source: str) -> dict[str, Any]:
 
 
 def read_document(source: str) -> dict[str, Any]:
-    """An object from a JSON or YAML file, or `-`. Raises InvalidContract."""
-    import yaml
-
-    try:
-        value = yaml.safe_load(sys.stdin.read() if source == "-" else _text(source))
-    except yaml.YAMLError as error:
-        raise InvalidContract(f"{source} is neither JSON nor YAML: {error}") from error
-    if not isinstance(value, dict):
+    """An object from a JSON or YAML file, or `-`, as the API would read it. Raises InvalidContract."""
+    found = _read(read_one, source)
+    if not isinstance(found, dict):
         raise InvalidContract(f"{source} must hold one object")
-    return value
+    return found
 
 
 def read_workflows(source: str) -> list[Any]:
     """The documents in a file of JSON or YAML, or `-`, as the API would read them. Raises InvalidContract."""
-    from saga.workflows.text import Form, read_all
+    return _read(read_all, source)
 
-    text = sys.stdin.read() if source == "-" else _text(source)
-    return read_all(text.encode(), Form.JSON if text.lstrip()[:1] in {"{", "["} else Form.YAML)
+
+def _read[Found](read: Callable[[bytes, Form], Found], source: str) -> Found:
+    text = _source(source).encode()
+    try:
+        return read(text, Form.JSON)
+    except InvalidText:
+        # Nobody says which of both it is; JSON may hold what YAML would take for something else.
+        try:
+            return read(text, Form.YAML)
+        except InvalidText as error:
+            reason = " ".join(str(error).split())
+            raise InvalidText(f"{source} is no JSON, and {reason}") from error
+
+
+def _source(name: str) -> str:
+    return sys.stdin.read() if name == "-" else _text(name)
 
 
 def _text(path: str) -> str:
