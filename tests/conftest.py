@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import httpcore2
+import hypothesis
 import pytest
 import structlog
 from sqlalchemy import text
@@ -48,6 +49,9 @@ def _work_in_memory() -> None:
 
 _work_in_memory()
 gc.set_threshold(_YOUNG_OBJECTS)
+# How long an example takes is the machine's business.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_finish() -> None:
