@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.actions import ActionContract
 from contracts.events import Event
-from contracts.integrations import Url
+from contracts.generic import Url
 
 
 class LeadQualified(Event, name="lead.qualified"):

@@ -1,4 +1,4 @@
-"""Transformation rules as people look at them and try them; a rule itself is in `contracts.integrations`."""
+"""Transformation rules as people look at them and try them; a rule itself is in `contracts.transformations`."""
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
 

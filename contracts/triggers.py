@@ -24,7 +24,7 @@ from pydantic import (
 from contracts.definition import Token
 from contracts.facts import explain
 from contracts.failure import InvalidContract
-from contracts.integrations import Expression, SecretName
+from contracts.generic import Expression, SecretName
 from contracts.pointers import Problem, place
 
 WHOLE_EVENT: Final = "${event.data}"
