@@ -15,6 +15,7 @@ from contracts.pointers import place
 from contracts.triggers import InvalidTrigger, Trigger, parse_trigger
 from contracts.workflows import compile_workflow, parse_workflow
 from saga.check.findings import Finding, Placed
+from saga.workflows.text import Form, InvalidText, read_one
 
 _SUFFIXES = (".json", ".yaml", ".yml")
 
@@ -78,8 +79,8 @@ def _read(found: Documents, file: Path) -> None:
     try:
         text = file.read_text()
         found.lines[name] = Lines(yaml.compose(text, Loader=yaml.SafeLoader))
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        document = read_one(text.encode(), Form.YAML)
+    except (yaml.YAMLError, InvalidText, UnicodeDecodeError) as error:
         found.findings.append(Finding("document.invalid", name, "", f"neither JSON nor YAML: {error}"))
         return
     try:
