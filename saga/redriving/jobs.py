@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from contracts.failure import Conflict, InvalidContract, NotFound, Stale
 from contracts.ids import new_saga_id
 from contracts.redrives import FailedSagas, JobState, RedriveJob, RedriveManner
+from contracts.subjects import valid_token
 from events.bus import Bus
 from events.clock import Clock, utc_now
 from events.records import Kept, RecordBucket
@@ -96,7 +97,7 @@ class Jobs:
         return (await self._bucket.write(job.id, job, 0)).record
 
     async def get(self, job_id: str) -> RedriveJob:
-        """A job as it is on the server. Raises NotFound."""
+        """A job as it is on the server. Raises NotFound, InvalidContract (no id of a job)."""
         return (await self._read(job_id)).record
 
     async def all(self) -> list[RedriveJob]:
@@ -119,7 +120,7 @@ class Jobs:
         raise Conflict(f"job {job_id} changes too fast to be cancelled: try again")
 
     async def _read(self, job_id: str) -> KeptJob:
-        kept = await self._bucket.read(job_id)
+        kept = await self._bucket.read(valid_token(job_id, "job id"))
         if kept is None:
             raise NotFound(f"no job {job_id}")
         return kept

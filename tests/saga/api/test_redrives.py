@@ -89,5 +89,7 @@ async def test_a_job_is_rehearsed_begun_and_told(
     assert new["redrives"]["job"] == job["id"]
     assert listed == [job]
     assert late.status_code == 409
+    assert (await api.get("/api/v1/redrives/*")).status_code == 422
+    assert (await api.get("/api/v1/redrives/unknown")).status_code == 404
     found = await api.get("/api/v1/sagas", params={"failure_code": "test.odd", "failure_step": "c"})
     assert [one["saga_id"] for one in found.json()["items"]] == [old["saga_id"]]
