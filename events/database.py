@@ -8,12 +8,15 @@ PostgreSQL: many writers at a time, READ COMMITTED. Whoever reads in order to de
 row it reads (`with_for_update`), or, where there may be no row yet, comes one at a time (`one_at_a_time`).
 """
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Table, event, func, inspect, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -55,6 +58,15 @@ def make_engine(url: str, *, synchronous: str = "FULL", readers: int = 0) -> Asy
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def roll_back(connection: Any, _: Any, error: BaseException | None) -> None:
+        # Closed with a statement that somebody still refers to, as the traceback of a cancelled task does, SQLite
+        # would keep the transaction and its lock until the garbage collector comes.
+        if error is not None:
+            # A second cancellation adds nothing to the first, and must not keep the connection from its end.
+            with suppress(SQLAlchemyError, sqlite3.Error, asyncio.CancelledError):
+                connection.rollback()
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Any) -> None:
