@@ -87,9 +87,11 @@ class Relay:
                 await self._task
         # What the last commits have added need not wait for the next process.
         self._marker = None
-        with suppress(*_PASSING):
+        try:
             async with asyncio.timeout(_FLUSH_S):
                 await self.drain()
+        except _PASSING as error:
+            log.warning("outbox.left_to_the_next", error=str(error) or type(error).__name__)
 
     async def _run(self) -> None:
         # What an earlier process left behind goes first.
