@@ -92,6 +92,8 @@ class Known[Record: BaseModel]:
         self._key_of = key_of
         self._by_key: dict[str, Kept[Record]] = {}
         self._ready = asyncio.Event()
+        self.changed = asyncio.Event()
+        """Set whenever something was heard; for one to clear who waits for it."""
 
     def get(self, key: str) -> Kept[Record] | None:
         """The record of a key, if this process has heard of it."""
@@ -128,5 +130,6 @@ class Known[Record: BaseModel]:
         async for found in self._bucket.watch():
             for kept in found:
                 self.learn(kept)
+            self.changed.set()
             if not found:
                 self._ready.set()

@@ -1,7 +1,6 @@
 """What the bus itself tells of the system: which actions hear what, and whether anybody serves them."""
 
 from collections.abc import Iterable
-from contextlib import aclosing
 from dataclasses import dataclass
 
 from contracts.definition import SagaDefinition
@@ -56,10 +55,5 @@ class EventsHeard:
 
 async def events_heard(bus: Bus) -> EventsHeard:
     """Raises ReadFailed if the bus does not answer."""
-    triggers = []
-    async with aclosing(TriggerBucket(bus).watch()) as batches:
-        async for batch in batches:
-            if not batch:
-                break
-            triggers += [kept.record.trigger for kept in batch if not kept.record.deleted]
+    triggers = [kept.record.trigger for kept in await TriggerBucket(bus).all() if not kept.record.deleted]
     return EventsHeard(tuple(triggers), frozenset(await event_filters(bus)))

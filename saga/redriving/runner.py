@@ -6,7 +6,7 @@ killed loses nothing: its lease ends, and another goes on from the last page tha
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self
@@ -19,6 +19,7 @@ from contracts.ids import new_saga_id
 from contracts.redrives import MAX_REFUSALS, JobState, RedriveJob, Refusal
 from events.bus import Bus
 from events.clock import Clock, monotonic, utc_now
+from events.records import Known
 from saga.log.queries import Queries
 from saga.redriving.jobs import KeptJob, bucket_of, filter_of, wanted_of
 from saga.redriving.restart import Redriver
@@ -46,41 +47,33 @@ class RedriveRunner:
         self._queries = queries
         self._clock = clock
         self._name = new_saga_id()
-        self._known: dict[str, KeptJob] = {}
-        self._changed = asyncio.Event()
+        self._known = Known(self._bucket, lambda job: job.id)
         self._next_at = 0.0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._tasks = [
-            asyncio.create_task(self._watch(), name="jobs of redrives"),
-            asyncio.create_task(self._work(), name="redrives"),
-        ]
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._known.following())
+            working = asyncio.create_task(self._work(), name="redrives")
+            stack.push_async_callback(_ended, working)
+            self._resources = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for kept in list(self._known.values()):
+        await self._resources.aclose()
+        for kept in self._known.all():
             if kept.record.worker == self._name and kept.record.state is JobState.RUNNING:
                 # Another may go on at once.
                 with suppress(SagaError):
                     await self._write(kept, {"leased_until": None})
-
-    async def _watch(self) -> None:
-        async for found in self._bucket.watch():
-            for kept in found:
-                self._learn(kept)
-            self._changed.set()
 
     async def _work(self) -> None:
         while True:
             kept = self._free()
             if kept is None:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), _LOOK_S)
-                self._changed.clear()
+                    await asyncio.wait_for(self._known.changed.wait(), _LOOK_S)
+                self._known.changed.clear()
                 continue
             try:
                 await self._run(kept)
@@ -99,7 +92,7 @@ class RedriveRunner:
     def _free(self) -> KeptJob | None:
         """The oldest job under way that nobody else has in hand."""
         now = self._clock()
-        for _, kept in sorted(self._known.items()):
+        for kept in self._known.all():
             job = kept.record
             mine = job.worker == self._name or job.leased_until is None or job.leased_until < now
             if job.state is JobState.RUNNING and mine:
@@ -109,12 +102,7 @@ class RedriveRunner:
     async def _look_again(self, job_id: str) -> None:
         with suppress(SagaError):
             if kept := await self._bucket.read(job_id):
-                self._learn(kept)
-
-    def _learn(self, kept: KeptJob) -> None:
-        before = self._known.get(kept.record.id)
-        if before is None or before.revision < kept.revision:
-            self._known[kept.record.id] = kept
+                self._known.learn(kept)
 
     async def _run(self, kept: KeptJob) -> None:
         kept = await self._write(kept, {})
@@ -168,8 +156,14 @@ class RedriveRunner:
         lease = timedelta(seconds=_LEASE_S + _page_of(job) / job.rate_per_s)
         said = {"worker": self._name, "leased_until": now + lease, "updated_at": now}
         written = await self._bucket.write(job.id, job.model_copy(update=said | changes), kept.revision)
-        self._learn(written)
+        self._known.learn(written)
         return written
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _page_of(job: RedriveJob) -> int:
